@@ -1,0 +1,293 @@
+"""The typed events a session hands out. Pure data: no SDK, no sockets, no tasks.
+
+The kinds are module-level classes and the attributes of `StreamEvent` are their public names: a nested class
+could not derive from the class around it, and `isinstance(event, StreamEvent)` shall hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+Seconds: TypeAlias = float
+"""A position in the audio, or a length of it."""
+
+
+class Word(NamedTuple):
+    """One recognised word; times are seconds of audio."""
+
+    word: str = ""
+    punctuated_word: str = ""
+    start: Seconds | None = None
+    end: Seconds | None = None
+    confidence: float | None = None
+    speaker: int | None = None
+    language: str = ""
+
+
+class Alternative(NamedTuple):
+    """One reading of a segment, in the shape of Deepgram's message."""
+
+    transcript: str
+    confidence: float | None
+    words: tuple[Word, ...]
+    languages: tuple[str, ...]
+
+
+class Channel(NamedTuple):
+    """What was heard on a channel, in the shape of Deepgram's message; there is always one alternative."""
+
+    alternatives: tuple[Alternative, ...]
+
+
+class _Kinds:
+    """The names of the kinds, for type checkers; `_name_kinds` puts them there at runtime."""
+
+    if TYPE_CHECKING:
+        Transcript: TypeAlias = "TranscriptEvent"
+        SpeechStarted: TypeAlias = "SpeechStartedEvent"
+        UtteranceEnd: TypeAlias = "UtteranceEndEvent"
+        Metadata: TypeAlias = "MetadataEvent"
+        Connected: TypeAlias = "ConnectedEvent"
+        StartOfTurn: TypeAlias = "StartOfTurnEvent"
+        TurnUpdate: TypeAlias = "TurnUpdateEvent"
+        EagerEndOfTurn: TypeAlias = "EagerEndOfTurnEvent"
+        TurnResumed: TypeAlias = "TurnResumedEvent"
+        EndOfTurn: TypeAlias = "EndOfTurnEvent"
+        Configured: TypeAlias = "ConfiguredEvent"
+        ConfigureFailed: TypeAlias = "ConfigureFailedEvent"
+        Warning: TypeAlias = "WarningEvent"
+        Error: TypeAlias = "ErrorEvent"
+        Audio: TypeAlias = "AudioEvent"
+        Unknown: TypeAlias = "UnknownEvent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent(_Kinds):
+    """The base of all events, and the name under which their kinds are found.
+
+    Events are immutable, match by keyword, and compare by value (`raw` aside). Times are seconds of audio. What the
+    server left out is an empty string, an empty tuple, None, or False where it is a flag.
+    """
+
+    type: str = field(init=False, repr=False)
+    """`transcript`, `utterance_end`, `start_of_turn` and so on: a literal of each kind."""
+    raw: object = field(default=None, repr=False, compare=False)
+    """The SDK's own object, untouched: a model, a mapping, bytes or None, as the SDK version has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptEvent(StreamEvent):
+    """Text of a segment (Nova's `Results`): an interim is superseded by the next one of its segment and channel."""
+
+    type: Literal["transcript"] = field(default="transcript", init=False, repr=False)
+    transcript: str = ""
+    is_final: bool = False
+    """The segment is closed: its text will not change any more."""
+    speech_final: bool = False
+    """An endpoint: the speaker has paused here."""
+    from_finalize: bool = False
+    confidence: float | None = None
+    words: tuple[Word, ...] = ()
+    start: Seconds | None = None
+    duration: Seconds | None = None
+    channel_index: int | None = None
+    channel_count: int | None = None
+    languages: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> Seconds | None:
+        """`start` plus `duration`."""
+        return None if self.start is None or self.duration is None else self.start + self.duration
+
+    @property
+    def channel(self) -> Channel:
+        """The same in the shape of Deepgram's message, for code that comes from callbacks."""
+        return Channel((Alternative(self.transcript, self.confidence, self.words, self.languages),))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechStartedEvent(StreamEvent):
+    """Speech begins at `timestamp` (Nova, with `vad_events`)."""
+
+    type: Literal["speech_started"] = field(default="speech_started", init=False, repr=False)
+    timestamp: Seconds | None = None
+    channel_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtteranceEndEvent(StreamEvent):
+    """No word since `last_word_end` for as long as `utterance_end_ms` says (Nova)."""
+
+    type: Literal["utterance_end"] = field(default="utterance_end", init=False, repr=False)
+    last_word_end: Seconds | None = None
+    channel_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataEvent(StreamEvent):
+    """Nova's last message: what the whole stream was."""
+
+    type: Literal["metadata"] = field(default="metadata", init=False, repr=False)
+    request_id: str = ""
+    duration: Seconds | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectedEvent(StreamEvent):
+    """Flux's first message."""
+
+    type: Literal["connected"] = field(default="connected", init=False, repr=False)
+    request_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TurnEvent(StreamEvent):
+    """The state of a Flux turn; each event of a turn carries the whole text of the turn so far."""
+
+    transcript: str = ""
+    words: tuple[Word, ...] = ()
+    turn_index: int | None = None
+    start: Seconds | None = None
+    """Where the transcribed window of audio begins (`audio_window_start`)."""
+    end: Seconds | None = None
+    end_of_turn_confidence: float | None = None
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartOfTurnEvent(_TurnEvent):
+    """Somebody begins to speak."""
+
+    type: Literal["start_of_turn"] = field(default="start_of_turn", init=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnUpdateEvent(_TurnEvent):
+    """More of the turn was transcribed, about every 0.25 s; any later event of the turn supersedes it."""
+
+    type: Literal["turn_update"] = field(default="turn_update", init=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EagerEndOfTurnEvent(_TurnEvent):
+    """The turn has probably ended: time to prepare an answer."""
+
+    type: Literal["eager_end_of_turn"] = field(default="eager_end_of_turn", init=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnResumedEvent(_TurnEvent):
+    """The turn goes on after an `EagerEndOfTurn`."""
+
+    type: Literal["turn_resumed"] = field(default="turn_resumed", init=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndOfTurnEvent(_TurnEvent):
+    """The turn has ended; its text is final."""
+
+    type: Literal["end_of_turn"] = field(default="end_of_turn", init=False, repr=False)
+    trigger: str = ""
+    """`model`, `manual`, `timeout` or something newer; empty when the server did not say."""
+    confirmed: bool = True
+    """False when the stream ended inside the turn: the text is that of its last event."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredEvent(StreamEvent):
+    """Deepgram took over a `Configure`; `raw` tells what is in force."""
+
+    type: Literal["configured"] = field(default="configured", init=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigureFailedEvent(StreamEvent):
+    """Deepgram refused a `Configure`."""
+
+    type: Literal["configure_failed"] = field(default="configure_failed", init=False, repr=False)
+    code: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarningEvent(StreamEvent):
+    """Deepgram warns; the stream goes on."""
+
+    type: Literal["warning"] = field(default="warning", init=False, repr=False)
+    code: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorEvent(StreamEvent):
+    """Deepgram reports an error that does not end the stream."""
+
+    type: Literal["error"] = field(default="error", init=False, repr=False)
+    code: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioEvent(StreamEvent):
+    """A binary frame from the server."""
+
+    type: Literal["audio"] = field(default="audio", init=False, repr=False)
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownEvent(StreamEvent):
+    """A message of a type this version does not know, or one that the SDK could not read (`name` is then empty)."""
+
+    type: Literal["unknown"] = field(default="unknown", init=False, repr=False)
+    name: str = ""
+
+
+TurnEvent: TypeAlias = (
+    StartOfTurnEvent | TurnUpdateEvent | EagerEndOfTurnEvent | TurnResumedEvent | EndOfTurnEvent
+)
+
+AnyStreamEvent: TypeAlias = (
+    TranscriptEvent
+    | SpeechStartedEvent
+    | UtteranceEndEvent
+    | MetadataEvent
+    | ConnectedEvent
+    | TurnEvent
+    | ConfiguredEvent
+    | ConfigureFailedEvent
+    | WarningEvent
+    | ErrorEvent
+    | AudioEvent
+    | UnknownEvent
+)
+"""What iterating a session gives: the union of the kinds."""
+
+
+def _name_kinds() -> None:
+    for kind in (
+        TranscriptEvent,
+        SpeechStartedEvent,
+        UtteranceEndEvent,
+        MetadataEvent,
+        ConnectedEvent,
+        StartOfTurnEvent,
+        TurnUpdateEvent,
+        EagerEndOfTurnEvent,
+        TurnResumedEvent,
+        EndOfTurnEvent,
+        ConfiguredEvent,
+        ConfigureFailedEvent,
+        WarningEvent,
+        ErrorEvent,
+        AudioEvent,
+        UnknownEvent,
+    ):
+        name = kind.__name__.removesuffix("Event")
+        kind.__qualname__ = f"StreamEvent.{name}"  # what `repr` and `pickle` go by
+        setattr(StreamEvent, name, kind)
+
+
+_name_kinds()
