@@ -1,1 +1,39 @@
-"""Deepgram live speech-to-text callbacks as an async iterator of typed events."""
+"""Deepgram's live speech-to-text callbacks as an async iterator of typed events."""
+
+from ._errors import (
+    BufferOverflow,
+    CallbackError,
+    ConfigureError,
+    ConnectError,
+    ConnectionLost,
+    DeepgramStreamError,
+    ServerError,
+    SessionClosed,
+)
+from ._events import AnyStreamEvent, StreamEvent, Word
+from ._options import Overflow, StreamingOptions
+from ._outcome import CloseInfo
+from ._session import StreamSession, StreamStats
+from ._stream import stream
+from ._transcript import Utterance
+
+__all__ = [
+    "AnyStreamEvent",
+    "BufferOverflow",
+    "CallbackError",
+    "CloseInfo",
+    "ConfigureError",
+    "ConnectError",
+    "ConnectionLost",
+    "DeepgramStreamError",
+    "Overflow",
+    "ServerError",
+    "SessionClosed",
+    "StreamEvent",
+    "StreamSession",
+    "StreamStats",
+    "StreamingOptions",
+    "Utterance",
+    "Word",
+    "stream",
+]

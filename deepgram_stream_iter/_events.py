@@ -143,7 +143,7 @@ class ConnectedEvent(StreamEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _TurnEvent(StreamEvent):
+class TurnStateEvent(StreamEvent):
     """The state of a Flux turn; each event of a turn carries the whole text of the turn so far."""
 
     transcript: str = ""
@@ -157,35 +157,35 @@ class _TurnEvent(StreamEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartOfTurnEvent(_TurnEvent):
+class StartOfTurnEvent(TurnStateEvent):
     """Somebody begins to speak."""
 
     type: Literal["start_of_turn"] = field(default="start_of_turn", init=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TurnUpdateEvent(_TurnEvent):
+class TurnUpdateEvent(TurnStateEvent):
     """More of the turn was transcribed, about every 0.25 s; any later event of the turn supersedes it."""
 
     type: Literal["turn_update"] = field(default="turn_update", init=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EagerEndOfTurnEvent(_TurnEvent):
+class EagerEndOfTurnEvent(TurnStateEvent):
     """The turn has probably ended: time to prepare an answer."""
 
     type: Literal["eager_end_of_turn"] = field(default="eager_end_of_turn", init=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TurnResumedEvent(_TurnEvent):
+class TurnResumedEvent(TurnStateEvent):
     """The turn goes on after an `EagerEndOfTurn`."""
 
     type: Literal["turn_resumed"] = field(default="turn_resumed", init=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndOfTurnEvent(_TurnEvent):
+class EndOfTurnEvent(TurnStateEvent):
     """The turn has ended; its text is final."""
 
     type: Literal["end_of_turn"] = field(default="end_of_turn", init=False, repr=False)

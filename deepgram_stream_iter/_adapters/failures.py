@@ -1,0 +1,65 @@
+"""What an exception out of the SDK means: a refused handshake, an application's handler that raised, a lost socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+from deepgram_stream_iter._errors import ConnectError
+
+_EMITTERS = frozenset({"_emit", "_emit_async"})
+"""The functions of the SDK that call handlers."""
+
+_HINTS = {
+    400: "an option is wrong for this model or endpoint",
+    401: "check the API key (DEEPGRAM_API_KEY) or whether the token has expired",
+    402: "the project has no credit left",
+    403: "this key may not use this model or feature",
+    404: "there is no such model or endpoint",
+    429: "too many connections at once for this project: try again later",
+}
+
+
+def connect_error(failure: BaseException) -> ConnectError | None:
+    """Make a ConnectError of what the SDK raised when connecting; None when it is something else.
+
+    Only what is known to hold no secret is taken over: up to SDK 7.0 the text of `ApiError` holds the API key.
+    """
+    status, reason, request_id = None, "", ""
+    for error in _chain(failure):
+        response = getattr(error, "response", error)
+        code = getattr(error, "status_code", getattr(response, "status_code", None))
+        status = code if status is None and isinstance(code, int) else status
+        headers = getattr(
+            response, "headers", None
+        )  # of an ApiError: the request's, which have neither of these
+        if headers is not None:
+            reason = reason or str(headers.get("dg-error") or "")
+            request_id = request_id or str(headers.get("dg-request-id") or "")
+    if status is None:
+        if not isinstance(failure, OSError) and not type(failure).__module__.startswith("websockets."):
+            return None
+        reason = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+        return ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
+    parts = [f"Deepgram refused the connection: HTTP {status}"]
+    parts += [reason] * bool(reason) + [f"({_HINTS[status]})"] * (status in _HINTS)
+    parts += [f"[request id {request_id}]"] * bool(request_id)
+    return ConnectError(" ".join(parts), status=status, reason=reason, request_id=request_id)
+
+
+def came_from_a_handler(failure: BaseException) -> bool:
+    """Tell whether an exception out of the SDK's listener was raised by a callback that the SDK called."""
+    return any(name in _EMITTERS for name in _functions(failure.__traceback__))
+
+
+def _functions(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_name
+        traceback = traceback.tb_next
+
+
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    error: BaseException | None = failure
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

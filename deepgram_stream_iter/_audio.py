@@ -1,0 +1,128 @@
+"""Audio as bytes and as time: what a byte lasts, where to cut, when to send. Pure, driven by whoever has the socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+AudioSource: TypeAlias = "Buffer | Iterable[Buffer] | AsyncIterable[Buffer]"
+"""One piece of audio (`bytes`, `bytearray`, `memoryview`, `array`, a NumPy array), or many."""
+
+_SAMPLE_WIDTHS = {"linear16": 2, "linear32": 4, "mulaw": 1, "alaw": 1}
+_LARGEST_OPAQUE_FRAME = 32 * 1024
+"""Bytes in a frame of audio whose bytes are not time: whole containers handed over in one piece."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawFormat:
+    """Audio whose bytes are time: uncompressed samples at a fixed rate."""
+
+    sample_rate: int
+    block_size: int
+    """Bytes of one sample of all channels: where a cut may fall."""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str | Sequence[str]]) -> RawFormat | None:
+        """Read the format off the parameters of a connection; None when its bytes are not time, or nobody said."""
+        try:
+            width = _SAMPLE_WIDTHS[str(query["encoding"])]
+            sample_rate, channels = int(str(query["sample_rate"])), int(str(query.get("channels", 1)))
+        except (KeyError, ValueError):
+            return None
+        if sample_rate <= 0 or channels <= 0:
+            return None
+        return cls(sample_rate=sample_rate, block_size=width * channels)
+
+    def seconds(self, size: int) -> float:
+        """Give how long `size` bytes last."""
+        return size / (self.sample_rate * self.block_size)
+
+
+def is_buffer(source: object) -> TypeGuard[Buffer]:
+    """Tell whether an object is bytes-like."""
+    try:
+        memoryview(source)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  (this is the question)
+    except TypeError:
+        return False
+    return True
+
+
+def check_source(source: object) -> None:
+    """Refuse what is no audio.
+
+    :raises TypeError: for text, and for what is neither bytes-like nor an iterable or async iterable.
+    """
+    if not isinstance(source, str) and (
+        is_buffer(source) or hasattr(source, "__aiter__") or hasattr(source, "__iter__")
+    ):
+        return
+    raise TypeError(
+        "audio must be bytes-like, or an iterable or async iterable of bytes-like pieces, not"
+        f" {type(source).__name__}"
+    )
+
+
+async def pieces(source: AudioSource) -> AsyncGenerator[Buffer, None]:
+    """Yield the pieces of any source; a source that is an async generator is closed with it.
+
+    :raises TypeError: for a piece that is not bytes-like.
+    """
+    if is_buffer(source):
+        yield source
+    elif isinstance(source, AsyncIterable):
+        try:
+            async for piece in source:
+                yield _checked(piece)
+        finally:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
+    else:
+        for piece in cast("Iterable[Buffer]", source):
+            yield _checked(piece)
+
+
+def _checked(piece: Buffer) -> Buffer:
+    if not is_buffer(piece):
+        raise TypeError(f"a piece of audio must be bytes-like, not {type(piece).__name__}")
+    return piece
+
+
+class FrameCutter:
+    """Cuts pieces of audio into frames of at most `frame_ms`, at sample boundaries of the whole stream."""
+
+    def __init__(self, audio_format: RawFormat | None, frame_ms: int) -> None:
+        self._block_size = audio_format.block_size if audio_format else 1
+        self._frame_size = (
+            max(1, audio_format.sample_rate * frame_ms // 1000) * audio_format.block_size
+            if audio_format
+            else _LARGEST_OPAQUE_FRAME
+        )
+        self._split_bytes = 0  # of a sample, at the end of what was cut so far
+
+    def cut(self, piece: Buffer) -> Iterator[bytes]:
+        """Yield the frames of `piece`; none for an empty one, since an empty frame would end the stream."""
+        view = memoryview(piece).cast("B")
+        begin = 0
+        while begin < len(view):
+            end = min(len(view), begin + self._frame_size - self._split_bytes)
+            self._split_bytes = (self._split_bytes + end - begin) % self._block_size
+            yield piece if isinstance(piece, bytes) and end - begin == len(view) else bytes(view[begin:end])
+            begin = end
+
+
+class Pacer:
+    """Says when to send, by deadlines: what is sent late once does not make everything after it late."""
+
+    def __init__(self, pace: float, started_at: float) -> None:
+        self._pace, self._started_at = pace, started_at
+        self._audio_seconds = 0.0
+
+    def due(self, frame_seconds: float) -> float:
+        """Give the time at which the next frame, of this length, is to be sent, on the clock of `started_at`."""
+        due = self._started_at + self._audio_seconds / self._pace
+        self._audio_seconds += frame_seconds
+        return due

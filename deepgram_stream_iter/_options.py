@@ -1,0 +1,182 @@
+"""What to ask of Deepgram (StreamingOptions, and how they reach `connect()`), and how a session behaves (Settings)."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Overflow: TypeAlias = Literal["coalesce", "wait", "drop_oldest", "error"]
+Endpoint: TypeAlias = Literal["v1", "v2"]
+Strings: TypeAlias = str | Sequence[str]
+"""One value, or several: they travel as a repeated parameter."""
+
+_ONLY_V2 = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
+_BOTH = frozenset(
+    {
+        *("model", "encoding", "sample_rate", "keyterm", "language_hint", "profanity_filter", "numerals"),
+        *("redact", "mip_opt_out", "tag", "authorization", "request_options", "extra"),
+    }
+)
+_SECRET = frozenset({"authorization", "request_options"})
+_SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StreamingOptions:
+    """What to ask of Deepgram; the names and meanings are those of `listen.v1.connect()` and `listen.v2.connect()`.
+
+    A model whose name starts with `flux` goes to /v2/listen, any other to /v1/listen. None leaves an option to
+    Deepgram. Booleans travel as `true` and `false`, sequences as repeated parameters.
+
+    :raises TypeError: for a misspelt name, with the right one.
+    :raises ValueError: for an option that the model's endpoint does not have.
+    """
+
+    model: str
+    callback: str | None = None
+    callback_method: str | None = None
+    channels: int | None = None
+    detect_entities: bool | None = None
+    diarize: bool | None = None
+    diarize_model: str | None = None
+    dictation: bool | None = None
+    eager_eot_threshold: float | None = None
+    encoding: str | None = None
+    """The audio's encoding, such as `linear16`; None for containers (WAV, Ogg, WebM), which say it themselves."""
+    endpointing: int | bool | None = None
+    """Milliseconds of silence that make an endpoint; False for none."""
+    eot_threshold: float | None = None
+    eot_timeout_ms: int | None = None
+    interim_results: bool | None = None
+    keyterm: Strings | None = None
+    keywords: Strings | None = None
+    language: str | None = None
+    language_hint: Strings | None = None
+    mip_opt_out: bool | None = None
+    multichannel: bool | None = None
+    numerals: bool | None = None
+    profanity_filter: bool | None = None
+    punctuate: bool | None = None
+    redact: bool | Strings | None = None
+    replace: Strings | None = None
+    sample_rate: int | None = None
+    """Samples a second of one channel; Deepgram wants it with `encoding`."""
+    search: Strings | None = None
+    smart_format: bool | None = None
+    tag: Strings | None = None
+    utterance_end_ms: int | None = None
+    """At least 1000, and only with `interim_results`."""
+    vad_events: bool | None = None
+    version: str | None = None
+    authorization: str | None = None
+    """The whole header, such as `Bearer TOKEN`; None takes the client's key."""
+    request_options: Mapping[str, object] | None = None
+    """The SDK's own, for additional headers."""
+    extra: Mapping[str, object] | Strings | None = None
+    """A mapping: options that this version does not know, by name. Strings: Deepgram's own `extra` (`key:value`)."""
+
+    if not TYPE_CHECKING:  # a checker reads the precise signature off the fields
+
+        def __new__(cls, **options: object) -> Self:
+            names = {field.name for field in fields(cls)}
+            for unknown in options.keys() - names:
+                close = difflib.get_close_matches(unknown, names, n=1)
+                hint = (
+                    f"did you mean {close[0]!r}?" if close else "see its documentation for those there are."
+                )
+                raise TypeError(
+                    f"StreamingOptions has no option {unknown!r}: {hint}"
+                    f" An option that Deepgram added later goes into extra={{{unknown!r}: ...}}."
+                )
+            return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        model = cast("object", self.model)
+        if not isinstance(model, str) or not model:
+            raise TypeError(f"model must be the name of a model, such as 'nova-3', not {model!r}")
+        for name in self._given():
+            if (name not in _BOTH) if self.endpoint == "v2" else (name in _ONLY_V2):
+                raise ValueError(
+                    f"/{self.endpoint}/listen, where the model {self.model!r} is served, has no option {name!r}."
+                    f" If Deepgram has added it since, pass it as extra={{{name!r}: ...}}."
+                )
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={'...' if name in _SECRET else repr(value)}" for name, value in self._given().items()
+        )
+        return f"StreamingOptions({', '.join(shown)})"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """`v2` for Flux, `v1` for every other model."""
+        return "v2" if self.model.startswith("flux") else "v1"
+
+    def query(self) -> dict[str, str | list[str]]:
+        """Give the query parameters as they travel."""
+        query = {name: _wire(value) for name, value in self._given().items() if name not in _SDK_ONLY}
+        if isinstance(self.extra, Mapping):
+            query.update({name: _wire(value) for name, value in self.extra.items() if value is not None})
+        elif self.extra is not None:
+            query["extra"] = _wire(self.extra)
+        return query
+
+    def connect_arguments(self, connect: Callable[..., object]) -> dict[str, object]:
+        """Give the arguments for this `connect()`; what it does not know goes through its `request_options`."""
+        known = inspect.signature(connect).parameters
+        query = self.query()
+        arguments: dict[str, object] = {name: value for name, value in query.items() if name in known}
+        rest = {name: value for name, value in query.items() if name not in known}
+        if self.authorization is not None:
+            arguments["authorization"] = self.authorization
+        if rest or self.request_options is not None:
+            request_options = dict(self.request_options or {})
+            given = request_options.get("additional_query_parameters")
+            request_options["additional_query_parameters"] = {
+                **(given if isinstance(given, Mapping) else {}),
+                **rest,
+            }
+            arguments["request_options"] = request_options
+        return arguments
+
+    def _given(self) -> dict[str, object]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a session behaves: the keyword arguments of `stream()`, where they are described."""
+
+    max_buffer_size: int
+    overflow: Overflow
+    overflow_timeout_seconds: float
+    keepalive_seconds: float | None
+    connect_timeout_seconds: float
+    send_timeout_seconds: float
+    finish_timeout_seconds: float
+    listen: bool
+
+    def __post_init__(self) -> None:
+        if self.max_buffer_size < 1:
+            raise ValueError(f"max_buffer_size must be at least 1, not {self.max_buffer_size}")
+        if self.overflow not in get_args(Overflow):
+            raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {self.overflow!r}")
+        for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be more than 0, not {value!r}")
+
+
+def _wire(value: object) -> str | list[str]:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [str(_wire(item)) for item in cast("Iterable[object]", value)]
+    return str(value)

@@ -1,0 +1,61 @@
+"""How a stream ended: the agreed end, or a loss and what to say of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ._errors import ConnectionLost
+from ._events import MetadataEvent
+from ._options import Endpoint
+
+_NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006
+
+_REASONS = {
+    "DATA-0000": "the audio could not be decoded: check `encoding`, `sample_rate` and `channels`",
+    "NET-0000": "Deepgram had nothing to transcribe in time",
+    "NET-0001": "neither audio nor KeepAlive reached Deepgram for 10 s",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloseInfo:
+    """How a stream ended."""
+
+    code: int | None
+    """The WebSocket close code; 1006 when there was no close frame, None when nobody can tell."""
+    reason: str
+    initiator: Literal["client", "server"]
+    """`server` when the server ended the stream without being asked, else `client`."""
+    drained: bool
+    """The server ended the stream cleanly, and so everything it had to say has arrived."""
+    metadata: MetadataEvent | None
+    """Nova's last message; None when it did not come, and for Flux."""
+
+
+def is_clean(code: int | None, endpoint: Endpoint, *, asked: bool) -> bool:
+    """Tell whether a close code is the agreed end; Flux answers CloseStream without a status."""
+    return code == _NORMAL or (code == _NO_STATUS and asked and endpoint == "v2")
+
+
+def connection_lost(
+    code: int | None, reason: str, cause: Exception | None, request_id: str
+) -> ConnectionLost:
+    """Make the error for any other end, out of the close frame and what the SDK reported."""
+    if code is not None:
+        hint = _REASONS.get(reason, "the connection broke" if code == _BROKEN else "")
+        parts = [f"the stream ended with close code {code}", reason, f"({hint})" * bool(hint)]
+        text = " ".join(part for part in parts if part)
+    elif isinstance(cause, RuntimeError) and "recv" in str(cause):
+        reason = text = (
+            "start_listening() is running already on this connection; to observe it, use"
+            " stream(connection, listen=False)"
+        )
+    elif cause is not None:
+        reason = f"{type(cause).__name__}: {cause}"
+        text = f"the SDK stopped listening: {reason}"
+    else:
+        reason = text = "the application stopped listening"
+    lost = ConnectionLost(text, code=code, reason=reason, request_id=request_id)
+    lost.__cause__ = cause
+    return lost

@@ -1,0 +1,457 @@
+"""StreamSession: enter, iterate, send, finish, exit.
+
+events   adapter -> Lifecycle.arrived -> `_on_event` -> EventBuffer -> `__anext__` -> the application
+audio    the application -> send() / feed() -> Lifecycle.send_media -> adapter
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ._adapters._protocol import Adapter, LiveConnection
+from ._audio import AudioSource, FrameCutter, Pacer, RawFormat, check_source, pieces
+from ._buffer import EventBuffer
+from ._errors import ConfigureError, ConnectionLost, DeepgramStreamError, SessionClosed
+from ._events import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent, TranscriptEvent
+from ._lifecycle import Lifecycle
+from ._options import Settings
+from ._outcome import CloseInfo
+from ._transcript import Utterance, UtteranceAssembler
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer, Self
+
+_FRAME_MS = {"v1": 100, "v2": 80}
+_CONFIGURE_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamStats:
+    """What a session has done so far."""
+
+    events: int
+    """Events that have arrived."""
+    interims_coalesced: int
+    """Interims and turn updates taken out of a full buffer (`overflow="coalesce"`)."""
+    dropped: int
+    """Events of any kind dropped from a full buffer (`overflow="drop_oldest"`)."""
+    buffered: int
+    """Events that wait for the consumer now."""
+    buffered_max: int
+    audio_seconds_sent: float | None
+    """None for audio whose bytes are not time (containers, compressed encodings)."""
+    audio_seconds_finalized: float
+    """Where in the audio the last final text ends."""
+    keepalives_sent: int
+
+
+class StreamSession:
+    """One stream: an async context manager that gives itself, and an async iterator of its events.
+
+    Made by `stream()`. Iterating ends when the stream has ended as agreed, and raises when it has not, both after all
+    that had arrived was handed out. One task iterates at a time; a `break` loses nothing, and a later `async for` goes
+    on from there. Sending and finishing are safe from any task.
+    """
+
+    def __init__(self, adapter: Adapter, settings: Settings) -> None:
+        self._settings = settings
+        self._life = Lifecycle(adapter, settings, on_event=self._on_event, on_end=self._on_end)
+        self._assembler = UtteranceAssembler()
+        self._utterance: Utterance | None = None  # completed by the event handed out last
+        self._awaiting: list[_Answer] = []
+        self._send_lock, self._configure_lock = anyio.Lock(fast_acquire=True), anyio.Lock()
+        self._bytes_sent = 0
+        self._is_iterating = self._was_error_seen = self._was_dropped = False
+        self._buffer: EventBuffer | None = None  # from the entry on
+        self._format: RawFormat | None = None
+        self._cutter = FrameCutter(None, 0)
+
+    # Entering and leaving
+
+    async def __aenter__(self) -> Self:
+        """Connect, start the SDK's listener and, for Flux, wait for its `Connected`.
+
+        :raises ConnectError: when the handshake is refused, or not done within `connect_timeout_seconds`.
+        :raises RuntimeError: when the session was entered before.
+
+        Cancelling leaves no socket and no task behind.
+        """
+        if self._buffer is not None:
+            raise RuntimeError("a session can be entered once: call stream() again for another")
+        settings = self._settings
+        self._buffer = EventBuffer(
+            settings.max_buffer_size,
+            settings.overflow,
+            settings.overflow_timeout_seconds,
+            self._life.conclude,
+        )
+        try:
+            await self._life.open()
+        except BaseException:
+            self._was_dropped = True
+            self._buffer.put_away()
+            raise
+        adapter = self._life.adapter
+        self._format = RawFormat.of(adapter.query)
+        self._cutter = FrameCutter(self._format, _FRAME_MS[adapter.endpoint])
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Finish after a normal body; close at once after an exception, which goes on as itself.
+
+        With `listen=False` only detach. Takes at most `finish_timeout_seconds` plus 2 s, and 2 s when it closes at once;
+        cancelling closes at once. Late events can still be iterated and are in `transcript`.
+
+        :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
+        """
+        buffer = self._entered_buffer()
+        buffer.unbound()
+        try:
+            if exc_type is None and self._settings.listen:
+                await self.finish()
+        finally:
+            self._was_dropped = exc_type is not None
+            await self._life.close_at_once()
+            buffer.put_away()
+        if exc_type is None and self._life.error is not None and not self._was_error_seen:
+            self._was_error_seen = True
+            raise self._life.error
+
+    # Events
+
+    def __aiter__(self) -> StreamSession:
+        return self
+
+    async def __anext__(self) -> AnyStreamEvent:
+        """Hand out the next event. Cancelling loses none.
+
+        :raises StopAsyncIteration: when the stream has ended as agreed.
+        :raises DeepgramStreamError: when it has not; an exception of a source given to `feed()`, as itself.
+        :raises RuntimeError: when another task is iterating, or before the session is entered.
+        """
+        buffer = self._entered_buffer()
+        if self._was_dropped:
+            raise SessionClosed("the session was left by an exception, and its events are gone")
+        if self._is_iterating:
+            raise RuntimeError("another task is iterating this session; one consumer at a time")
+        self._is_iterating = True
+        try:
+            with self._telling():
+                event = await buffer.get()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+        finally:
+            self._is_iterating = False
+        self._utterance = self._assembler.add(event)
+        return event
+
+    def utterances(self) -> AsyncIterator[Utterance]:
+        """Iterate whole utterances (Nova, by channel) or turns (Flux) instead of events.
+
+        Deepgram's rule: an utterance ends with `speech_final`, else with `UtteranceEnd`, else with the stream
+        (`confirmed=False`). Ends, raises and is cancelled as iterating the session does, which it is.
+        """
+        return _Utterances(self._next_utterances)
+
+    @property
+    def accumulated_transcript(self) -> str:
+        """The text of the utterance or turn that the consumer is at, by the events handed out so far.
+
+        Complete when its `UtteranceEnd`, `speech_final` transcript or `EndOfTurn` is handed out; the first final text
+        of the next utterance starts it anew. With several channels, that of the channel of the event handed out last.
+        """
+        return self._assembler.text
+
+    @property
+    def transcript(self) -> str:
+        """All final text that has arrived, of all channels, handed out or not."""
+        return self._life.ledger.transcript
+
+    # Audio and control messages
+
+    async def send(self, audio: AudioSource, *, pace: float | None = None) -> None:
+        """Send audio: a bytes-like object, or an iterable or async iterable of them.
+
+        Large pieces of raw audio are cut into frames of at most 100 ms (Flux: 80 ms) at sample boundaries; small ones go
+        out as they are; empty ones do not, for Deepgram takes an empty frame for the end. A sync iterable is run on the
+        event loop and must not block.
+
+        :param pace: 1.0 sends raw audio at the speed of the clock, by deadlines; None as fast as the socket takes it.
+        :raises TypeError: for text, or for what is no audio; nothing is sent then.
+        :raises ValueError: for a `pace` with audio whose bytes are not time.
+        :raises SessionClosed: after `finish()` or the end of the stream.
+        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`.
+
+        Cancelling stops between two frames.
+        """
+        self._entered_buffer()
+        check_source(audio)
+        pacer = self._pacer(pace)
+        with self._telling():
+            self._life.check_open()
+            async with aclosing(pieces(audio)) as stream_of_pieces:
+                async for piece in stream_of_pieces:
+                    await self._send_piece(piece, pacer)
+
+    def feed(self, source: AudioSource, *, pace: float | None = None, finish: bool = True) -> None:
+        """Send a source in the background; its end is `finish()`, unless told otherwise.
+
+        An exception in the source comes out of the iteration as itself, after the events that had arrived. The end of
+        the session stops the source where it is; an async generator is closed.
+
+        :raises TypeError: :raises ValueError: :raises SessionClosed: as `send()` does.
+        """
+        self._entered_buffer()
+        check_source(source)
+        pacer = self._pacer(pace)
+
+        async def run() -> None:
+            try:
+                async with aclosing(pieces(source)) as stream_of_pieces:
+                    async for piece in stream_of_pieces:
+                        try:
+                            await self._send_piece(piece, pacer)
+                        except DeepgramStreamError:
+                            return  # the iteration tells
+            except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
+                self._life.conclude(error)
+                return
+            if finish:
+                self._life.request_finish()
+
+        self._life.start_sender(run)
+
+    async def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
+        """Have Deepgram flush what it has heard (v1); return the `Transcript` that does, which is iterated too.
+
+        :returns: None when there was no answer in time: with little audio pending, Deepgram does not answer.
+        :raises RuntimeError: for Flux, which has `force_end_turn()`.
+        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        """
+        self._only_on("v1", "Finalize", "use force_end_turn()")
+        answer = await self._ask(
+            "Finalize",
+            lambda event: isinstance(event, TranscriptEvent) and event.from_finalize,
+            timeout_seconds,
+        )
+        return answer if isinstance(answer, TranscriptEvent) else None
+
+    async def configure(self, **changes: object) -> ConfiguredEvent:
+        """Change settings of the running stream: the fields of Deepgram's `Configure` message.
+
+        Nova: `keyterms`, `features`. Flux: `thresholds`, `keyterms`, `language_hints`, `numerals`. One is under way at a
+        time; the next one waits.
+
+        :raises ConfigureError: when Deepgram refuses, or does not answer within 10 s.
+        :raises ValueError: for no change, or a value of the wrong type.
+        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        """
+        if not changes:
+            raise ValueError("configure() needs a change, such as keyterms=[...]")
+        self._entered_buffer()
+        async with self._configure_lock:
+            answer = await self._ask(
+                "Configure",
+                lambda event: isinstance(event, (ConfiguredEvent, ConfigureFailedEvent)),
+                _CONFIGURE_TIMEOUT_SECONDS,
+                **changes,
+            )
+        if isinstance(answer, ConfiguredEvent):
+            return answer
+        if isinstance(answer, ConfigureFailedEvent):
+            text = ": ".join(part for part in (answer.code, answer.description) if part)
+            raise ConfigureError(
+                f"Deepgram refused the change: {text}", code=answer.code, description=answer.description
+            )
+        raise ConfigureError("Deepgram did not answer the Configure")
+
+    async def keep_alive(self) -> None:
+        """Send a KeepAlive now (v1), besides those that `keepalive_seconds` sends.
+
+        :raises RuntimeError: for Flux, whose socket it would kill.
+        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        """
+        self._only_on("v1", "KeepAlive", "its socket is kept alive by WebSocket pings")
+        with self._telling():
+            self._life.check_open()
+            await self._life.send_control("KeepAlive")
+
+    async def force_end_turn(self) -> None:
+        """End the open turn now (Flux); an `EndOfTurn` with `trigger="manual"` follows, or a `Warning`.
+
+        :raises RuntimeError: for Nova, which has `finalize()`.
+        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        """
+        self._only_on("v2", "ForceEndTurn", "use finalize()")
+        with self._telling():
+            self._life.check_open()
+            await self._life.send_control("ForceEndTurn")
+
+    async def finish(self) -> CloseInfo:
+        """End the stream in order: no more audio, then all that is still to come, until the server has closed.
+
+        Sends Finalize (v1) and CloseStream. Events go on meanwhile, so go on consuming, or consume afterwards what the
+        buffer holds. Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer.
+        May be called again, and from several tasks; cancelling leaves the ending under way. Never raises for the way in
+        which the stream ended: that is in the result, and the iteration raises it.
+        """
+        self._entered_buffer()
+        self._life.request_finish()
+        return await self._life.wait_closed()
+
+    # What there is to know
+
+    @property
+    def close_info(self) -> CloseInfo | None:
+        """How the stream ended; None while it has not."""
+        return self._life.close_info
+
+    @property
+    def connection(self) -> LiveConnection:
+        """The SDK's own connection.
+
+        :raises RuntimeError: before the session is entered, where that makes the connection.
+        """
+        if self._life.adapter.connection is None:
+            raise RuntimeError("there is no connection before the session is entered")
+        return self._life.adapter.connection
+
+    @property
+    def request_id(self) -> str:
+        """Deepgram's id of the stream; empty until it is known."""
+        return self._life.request_id
+
+    @property
+    def stats(self) -> StreamStats:
+        """What the session has done so far."""
+        buffer = self._entered_buffer()
+        return StreamStats(
+            events=self._life.ledger.events,
+            interims_coalesced=buffer.interims_coalesced,
+            dropped=buffer.dropped,
+            buffered=buffer.size,
+            buffered_max=buffer.size_max,
+            audio_seconds_sent=self._format.seconds(self._bytes_sent) if self._format else None,
+            audio_seconds_finalized=self._life.ledger.audio_seconds_finalized,
+            keepalives_sent=self._life.keepalives_sent,
+        )
+
+    # Inside
+
+    def _entered_buffer(self) -> EventBuffer:
+        if self._buffer is None:
+            raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
+        return self._buffer
+
+    def _on_event(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+        for answer in self._awaiting:
+            answer.offer(event)
+        return self._entered_buffer().put(event)
+
+    def _on_end(self, error: Exception | None) -> None:
+        for answer in self._awaiting:
+            answer.came.set()
+        self._entered_buffer().close(error)
+
+    @contextmanager
+    def _telling(self) -> Generator[None]:
+        """Note that the application sees the error with which the stream ended: the exit does not raise it again."""
+        try:
+            yield
+        except Exception as error:
+            self._was_error_seen |= isinstance(error, ConnectionLost) or error is self._life.error
+            raise
+
+    async def _next_utterances(self) -> list[Utterance]:
+        """Iterate one event; return what it, or the end of the stream, completes."""
+        try:
+            await anext(self)
+        except Exception:
+            left = self._assembler.end() if self.close_info is not None else []
+            if not left:
+                raise
+            self._was_error_seen = False  # it comes out after these
+            return left
+        return [self._utterance] if self._utterance is not None else []
+
+    def _pacer(self, pace: float | None) -> Pacer | None:
+        if pace is None:
+            return None
+        if not pace > 0:
+            raise ValueError(f"pace must be more than 0 (1.0 is the speed of the clock), not {pace!r}")
+        if self._format is None:
+            raise ValueError(
+                "pace needs raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw"
+                " and its sample_rate"
+            )
+        return Pacer(pace, anyio.current_time())
+
+    async def _send_piece(self, piece: Buffer, pacer: Pacer | None) -> None:
+        async with self._send_lock:  # the frames of a piece stay together
+            for frame in self._cutter.cut(piece):
+                if pacer is not None and self._format is not None:
+                    await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
+                else:
+                    await checkpoint()  # a source that is always ready must not starve the listener
+                self._life.check_open()
+                await self._life.send_media(frame)
+                self._bytes_sent += len(frame)
+
+    async def _ask(
+        self, kind: str, fits: Callable[[AnyStreamEvent], bool], timeout_seconds: float, **fields: object
+    ) -> AnyStreamEvent | None:
+        """Send a control message; return its answer, None when it does not come in time or the stream ends."""
+        answer = _Answer(fits)
+        self._awaiting.append(answer)
+        try:
+            with self._telling(), anyio.move_on_after(timeout_seconds):
+                self._life.check_open()
+                await self._life.send_control(kind, **fields)
+                await answer.came.wait()
+        finally:
+            self._awaiting.remove(answer)
+        return answer.event
+
+    def _only_on(self, endpoint: str, kind: str, instead: str) -> None:
+        self._entered_buffer()
+        if self._life.adapter.endpoint != endpoint:
+            raise RuntimeError(f"/{self._life.adapter.endpoint}/listen has no {kind}: {instead}")
+
+
+class _Answer:
+    """The event that answers a control message."""
+
+    def __init__(self, fits: Callable[[AnyStreamEvent], bool]) -> None:
+        self._fits = fits
+        self.event: AnyStreamEvent | None = None
+        self.came = anyio.Event()  # set without an event when the stream ends
+
+    def offer(self, event: AnyStreamEvent) -> None:
+        if self.event is None and self._fits(event):
+            self.event = event
+            self.came.set()
+
+
+class _Utterances:
+    """A class, since an async generator that is left by `break` would need a task of its own to be closed."""
+
+    def __init__(self, advance: Callable[[], Awaitable[list[Utterance]]]) -> None:
+        self._advance = advance
+        self._completed: list[Utterance] = []
+
+    def __aiter__(self) -> _Utterances:
+        return self
+
+    async def __anext__(self) -> Utterance:
+        while not self._completed:
+            self._completed = await self._advance()
+        return self._completed.pop(0)

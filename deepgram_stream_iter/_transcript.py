@@ -1,0 +1,137 @@
+"""Utterances and turns out of events. Pure: it is driven by the events that are handed out, in their order.
+
+The rule for Nova is Deepgram's: join the final texts of a channel until `speech_final`; an `UtteranceEnd` ends what
+`speech_final` has not ended, and one that follows a `speech_final` says nothing new. A Flux turn is an utterance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ._events import (
+    AnyStreamEvent,
+    EndOfTurnEvent,
+    SpeechStartedEvent,
+    TranscriptEvent,
+    TurnStateEvent,
+    UtteranceEndEvent,
+    Word,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """What was said between two pauses, or in one turn; times are seconds of audio."""
+
+    text: str
+    words: tuple[Word, ...]
+    start: float | None
+    end: float | None
+    channel_index: int | None = None
+    """Nova's channel; None for Flux."""
+    turn_index: int | None = None
+    """Flux's turn; None for Nova."""
+    confirmed: bool
+    """False when the stream ended before Deepgram said that the utterance had."""
+
+
+@dataclass
+class _Pending:
+    """The final segments of one channel's utterance."""
+
+    channel_index: int | None
+    segments: list[TranscriptEvent] = field(default_factory=list[TranscriptEvent])
+    is_complete: bool = False
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.transcript for segment in self.segments)
+
+    def add(self, segment: TranscriptEvent) -> None:
+        if self.is_complete:
+            self.segments, self.is_complete = [], False
+        self.segments.append(segment)
+
+    def complete(self, *, confirmed: bool = True) -> Utterance | None:
+        if self.is_complete or not self.segments:
+            return None
+        self.is_complete = True
+        return Utterance(
+            text=self.text,
+            words=tuple(word for segment in self.segments for word in segment.words),
+            start=self.segments[0].start,
+            end=self.segments[-1].end,
+            channel_index=self.channel_index,
+            confirmed=confirmed,
+        )
+
+
+class UtteranceAssembler:
+    """Follows the events handed out; knows the utterance that the consumer is at."""
+
+    def __init__(self) -> None:
+        self._channels: dict[int | None, _Pending] = {}
+        self._current: _Pending | TurnStateEvent | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the utterance or turn of the event handed out last."""
+        if self._current is None:
+            return ""
+        return self._current.text if isinstance(self._current, _Pending) else self._current.transcript
+
+    def add(self, event: AnyStreamEvent) -> Utterance | None:
+        """Take the next event; return the utterance that it completes."""
+        if isinstance(event, TranscriptEvent):
+            pending = self._at(event.channel_index)
+            if event.is_final and event.transcript:
+                pending.add(event)
+            return pending.complete() if event.speech_final else None
+        if isinstance(event, UtteranceEndEvent):
+            return self._at(event.channel_index).complete()
+        if isinstance(event, SpeechStartedEvent):
+            self._at(event.channel_index)
+        elif isinstance(event, TurnStateEvent):
+            self._current = event
+            if isinstance(event, EndOfTurnEvent):
+                return _of_turn(event)
+        return None
+
+    def end(self) -> list[Utterance]:
+        """Take the end of the stream; return what it leaves unended. A second call returns nothing."""
+        left = [pending.complete(confirmed=False) for pending in self._channels.values()]
+        turn = self._current
+        if isinstance(turn, TurnStateEvent) and not isinstance(turn, EndOfTurnEvent) and turn.transcript:
+            self._current = unconfirmed_end(turn)
+            left.append(_of_turn(self._current))
+        return [utterance for utterance in left if utterance is not None]
+
+    def _at(self, channel_index: int | None) -> _Pending:
+        self._current = self._channels.setdefault(channel_index, _Pending(channel_index))
+        return self._current
+
+
+def unconfirmed_end(turn: TurnStateEvent) -> EndOfTurnEvent:
+    """Make the end of a turn out of its last event, for a stream that ended inside it."""
+    return EndOfTurnEvent(
+        transcript=turn.transcript,
+        words=turn.words,
+        turn_index=turn.turn_index,
+        start=turn.start,
+        end=turn.end,
+        end_of_turn_confidence=turn.end_of_turn_confidence,
+        languages=turn.languages,
+        confirmed=False,
+        raw=turn.raw,
+    )
+
+
+def _of_turn(turn: EndOfTurnEvent) -> Utterance:
+    return Utterance(
+        text=turn.transcript,
+        words=turn.words,
+        start=turn.start,
+        end=turn.end,
+        turn_index=turn.turn_index,
+        confirmed=turn.confirmed,
+    )
