@@ -56,7 +56,7 @@ Recognized: TypeAlias = Hypothesis | SpeechStart | Mapping[str, object] | str | 
 class Recognizer(Protocol):
     """An object fed with audio. Give the server a class of it to have one for each connection."""
 
-    def accept(self, audio: bytes) -> Iterable[Recognized]:
+    def accept(self, audio: bytes, /) -> Iterable[Recognized]:
         """Take the next piece of audio; return what it brought."""
         ...
 
