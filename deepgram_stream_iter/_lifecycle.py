@@ -225,6 +225,7 @@ class Lifecycle:
             try:
                 await asyncio.wait({self._supervisor})
             except asyncio.CancelledError:  # a second, native cancellation: no more patience
+                self.adapter.abort()
                 self._supervisor.cancel()
                 raise
 

@@ -16,13 +16,22 @@ Endpoint: TypeAlias = Literal["v1", "v2"]
 Strings: TypeAlias = str | Sequence[str]
 """One value, or several: they travel as a repeated parameter."""
 
-_ONLY_V2 = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
-_BOTH = frozenset(
+_V1_ONLY = frozenset(
     {
-        *("model", "encoding", "sample_rate", "keyterm", "language_hint", "profanity_filter", "numerals"),
-        *("redact", "mip_opt_out", "tag", "authorization", "request_options", "extra"),
+        *(
+            "callback",
+            "callback_method",
+            "channels",
+            "detect_entities",
+            "diarize",
+            "diarize_model",
+            "dictation",
+        ),
+        *("endpointing", "interim_results", "keywords", "language", "multichannel", "punctuate", "replace"),
+        *("search", "smart_format", "utterance_end_ms", "vad_events", "version"),
     }
 )
+_V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
 _SECRET = frozenset({"authorization", "request_options"})
 _SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
 
@@ -101,7 +110,7 @@ class StreamingOptions:
         if not isinstance(model, str) or not model:
             raise TypeError(f"model must be the name of a model, such as 'nova-3', not {model!r}")
         for name in self._given():
-            if (name not in _BOTH) if self.endpoint == "v2" else (name in _ONLY_V2):
+            if name in (_V1_ONLY if self.endpoint == "v2" else _V2_ONLY):
                 raise ValueError(
                     f"/{self.endpoint}/listen, where the model {self.model!r} is served, has no option {name!r}."
                     f" If Deepgram has added it since, pass it as extra={{{name!r}: ...}}."

@@ -42,9 +42,12 @@ def connection_lost(
     code: int | None, reason: str, cause: Exception | None, request_id: str
 ) -> ConnectionLost:
     """Make the error for any other end, out of the close frame and what the SDK reported."""
+    sent = getattr(cause, "sent", None)  # where our side broke off, as over a message that is too big
+    if code == _BROKEN and sent is not None:
+        code, reason = int(sent.code), str(sent.reason)
     if code is not None:
-        hint = _REASONS.get(reason, "the connection broke" if code == _BROKEN else "")
-        parts = [f"the stream ended with close code {code}", reason, f"({hint})" * bool(hint)]
+        hint = _REASONS.get(reason) or (str(cause or "") if not reason else "")
+        parts = [f"the stream ended with close code {code}", reason, f"({hint})" if hint else ""]
         text = " ".join(part for part in parts if part)
     elif isinstance(cause, RuntimeError) and "recv" in str(cause):
         reason = text = (

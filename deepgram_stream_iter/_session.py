@@ -120,8 +120,10 @@ class StreamSession:
                 await self.finish()
         finally:
             self._was_dropped = exc_type is not None
-            await self._life.close_at_once()
-            buffer.put_away()
+            try:
+                await self._life.close_at_once()
+            finally:
+                buffer.put_away()
         if exc_type is None and self._life.error is not None and not self._was_error_seen:
             self._was_error_seen = True
             raise self._life.error

@@ -41,10 +41,13 @@ def connect_error(failure: BaseException) -> ConnectError | None:
             return None
         reason = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
         return ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
-    parts = [f"Deepgram refused the connection: HTTP {status}"]
-    parts += [reason] * bool(reason) + [f"({_HINTS[status]})"] * (status in _HINTS)
-    parts += [f"[request id {request_id}]"] * bool(request_id)
-    return ConnectError(" ".join(parts), status=status, reason=reason, request_id=request_id)
+    parts = [f"Deepgram refused the connection: HTTP {status}", reason]
+    if status in _HINTS:
+        parts.append(f"({_HINTS[status]})")
+    if request_id:
+        parts.append(f"[request id {request_id}]")
+    text = " ".join(part for part in parts if part)
+    return ConnectError(text, status=status, reason=reason, request_id=request_id)
 
 
 def came_from_a_handler(failure: BaseException) -> bool:

@@ -1,0 +1,176 @@
+"""Behaviour 7: the application's handlers fire as before, and ours neither raise nor block."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+from conftest import FRAME, texts
+from deepgram.core.events import EventType
+
+from deepgram_stream_iter import CallbackError, StreamEvent, stream
+from deepgram_stream_iter.testing import DeepgramServer, messages
+
+SCRIPT = [messages.results("one", is_final=True), messages.results("two", is_final=True)]
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+async def test_handlers_of_the_application_go_on_firing(when: str) -> None:
+    """Plain and coroutine handlers, registered before or during the session, see each message once, in order."""
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        plain: list[object] = []
+        awaited: list[object] = []
+        closed: list[object] = []
+
+        async def handler(message: object) -> None:
+            await anyio.lowlevel.checkpoint()
+            awaited.append(message)
+
+        def register() -> None:
+            connection.on(EventType.MESSAGE, plain.append)
+            connection.on(EventType.MESSAGE, handler)
+            connection.on(EventType.CLOSE, closed.append)
+
+        if when == "before":
+            register()
+        async with stream(connection) as session:
+            if when == "during":
+                register()
+            for message in SCRIPT:
+                await (await server.connection()).send(message)
+            events = [await anext(session), await anext(session)]
+            await session.finish()
+            assert plain[:2] == awaited[:2] == [event.raw for event in events]
+        assert closed == [None]
+
+
+async def test_a_handler_goes_on_after_the_session() -> None:
+    """After an observing session has detached, the application's handlers still fire and ours do nothing."""
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        seen: list[object] = []
+        came = anyio.Event()
+
+        def handler(message: object) -> None:
+            seen.append(message)
+            came.set()
+
+        connection.on(EventType.MESSAGE, handler)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.start_listening)
+            async with stream(connection, listen=False) as session:
+                pass
+            await (await server.connection()).send(SCRIPT[0])
+            await came.wait()
+            assert session.stats.events == 0
+            assert len(seen) == 1
+            await (await server.connection()).close()
+
+
+async def test_two_sessions_on_one_connection_get_each_event_once() -> None:
+    """A second session beside the first, or after it, gets each event once."""
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        served = await server.connection()
+        async with stream(connection) as first:
+            async with stream(connection, listen=False) as second:
+                await served.send(SCRIPT[0])
+                assert [(await anext(session)).type for session in (first, second)] == ["transcript"] * 2
+            async with stream(connection, listen=False) as third:
+                await served.send(SCRIPT[1])
+                event = await anext(third)
+                assert isinstance(event, StreamEvent.Transcript)
+                assert event.transcript == "two"
+                assert third.stats.events == 1
+            assert second.stats.events == 1
+            first.feed([])
+            assert await texts(first) == ["two"]
+
+
+@pytest.mark.parametrize("order", ["before ours", "after ours"])
+@pytest.mark.parametrize("listen", [True, False])
+async def test_a_handler_that_raises_is_a_callback_error(order: str, *, listen: bool) -> None:
+    """Where the SDK stops listening over an application's handler, the session raises CallbackError with its cause."""
+    error = LookupError("the application's own")
+
+    def handler(_: object) -> None:
+        raise error
+
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        if order == "before ours":
+            connection.on(EventType.MESSAGE, handler)
+        session = stream(connection, listen=listen)
+        async with anyio.create_task_group() as tasks:
+            if not listen:
+                tasks.start_soon(connection.start_listening)
+            async with session:
+                if order == "after ours":
+                    connection.on(EventType.MESSAGE, handler)
+                await (await server.connection()).send(SCRIPT[0])
+                if order == "after ours":  # ours has it already
+                    assert (await anext(session)).type == "transcript"
+                with pytest.raises(CallbackError, match="LookupError") as caught:
+                    await anext(session)
+                assert caught.value.__cause__ is error
+
+
+async def test_listening_twice_is_told() -> None:
+    """Where the application listens already, the session says to observe, and the application listens on."""
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        seen: list[object] = []
+        connection.on(EventType.MESSAGE, seen.append)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.start_listening)
+            await anyio.lowlevel.checkpoint()
+            with pytest.raises(ConnectionError, match="listen=False"):
+                async with stream(connection) as session:
+                    await anext(session)
+        assert await server.connection()
+
+
+async def test_an_async_close_handler_is_not_cut_off() -> None:
+    """An application's CLOSE handler that awaits runs to its end, also when the session is left by an exception."""
+    ran: list[str] = []
+
+    async def handler(_: object) -> None:
+        await anyio.sleep(0.05)
+        ran.append("to its end")
+
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        connection.on(EventType.CLOSE, handler)
+        with pytest.raises(LookupError):
+            async with stream(connection) as session:
+                await session.send(FRAME)
+                raise LookupError
+        assert ran == ["to its end"]
+        assert server.connections
+
+
+async def test_a_handler_that_never_returns_does_not_hold_the_exit() -> None:
+    """A coroutine handler of the application that hangs is cancelled when the closing has had its time."""
+
+    async def handler(_: object) -> None:
+        await anyio.sleep_forever()
+
+    async with DeepgramServer(script=SCRIPT) as server:
+        async with server.client().listen.v1.connect(model="nova-3") as connection:
+            connection.on(EventType.MESSAGE, handler)
+            with anyio.fail_after(0.1 + 2.0 + 0.5):
+                async with stream(connection, finish_timeout_seconds=0.1) as session:
+                    pass
+            assert session.close_info is not None
+            assert not session.close_info.drained
+
+
+async def test_the_application_stops_listening() -> None:
+    """An observing session whose application cancels start_listening() is told so."""
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.start_listening)
+            async with stream(connection, listen=False) as session:
+                await (await server.connection()).send(SCRIPT[0])
+                await anext(session)
+                tasks.cancel_scope.cancel()
+                with (
+                    anyio.CancelScope(shield=True),
+                    pytest.raises(ConnectionError, match="stopped listening"),
+                ):
+                    await anext(session)

@@ -1,0 +1,171 @@
+"""Behaviours 8 and 9: one consumer at a time, and misuse that is told before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+from conftest import FRAME, flux, nova
+from deepgram import AsyncDeepgramClient, DeepgramClient
+from deepgram.core.events import EventType
+
+from deepgram_stream_iter import SessionClosed, StreamEvent, StreamingOptions, stream
+from deepgram_stream_iter.testing import DeepgramServer, messages
+
+
+async def test_a_second_concurrent_consumer_is_an_error() -> None:
+    """A second __anext__ while the first one waits is a RuntimeError that says so; the first is not disturbed."""
+    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+        first = asyncio.create_task(anext(session))
+        await anyio.lowlevel.checkpoint()
+        with pytest.raises(RuntimeError, match="one consumer"):
+            await anext(session)
+        await (await server.connection()).send(messages.results("mine", is_final=True))
+        event = await first
+        assert isinstance(event, StreamEvent.Transcript)
+
+
+async def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
+    """After a break, another async for gets the next event."""
+    script = [messages.results(text, is_final=True) for text in ("one", "two")]
+    async with DeepgramServer(script=script) as server, stream(server.client(), nova()) as session:
+        for expected in ("one", "two"):
+            async for event in session:
+                assert isinstance(event, StreamEvent.Transcript)
+                assert event.transcript == expected
+                break
+
+
+async def test_a_cancelled_wait_loses_no_event() -> None:
+    """An event that arrives in the tick in which the wait for it is cancelled is handed out to the next one."""
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        async with stream(connection) as session:
+            waiting = asyncio.create_task(anext(session))
+            await anyio.lowlevel.checkpoint()
+
+            def cancel(_: object) -> None:
+                waiting.cancel()  # ours has put the event already
+
+            connection.on(EventType.MESSAGE, cancel)
+            await (await server.connection()).send(messages.results("final", is_final=True))
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            event = await anext(session)
+            assert isinstance(event, StreamEvent.Transcript)
+            assert event.transcript == "final"
+
+
+async def test_use_before_entering() -> None:
+    """Everything that needs a connection says so before the session is entered."""
+    session = stream(AsyncDeepgramClient(api_key="x"), nova())
+    for use in (
+        lambda: anext(session),
+        lambda: session.send(FRAME),
+        session.finish,
+        session.finalize,
+        session.keep_alive,
+        lambda: session.configure(keyterms=["a"]),
+    ):
+        with pytest.raises(RuntimeError, match="entered"):
+            await use()
+    with pytest.raises(RuntimeError, match="entered"):
+        session.feed([FRAME])
+    with pytest.raises(RuntimeError, match="entered"):
+        _ = session.connection
+    assert session.close_info is None
+    assert session.transcript == session.accumulated_transcript == session.request_id == ""
+
+
+async def test_entering_twice() -> None:
+    """A session can be entered once."""
+    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+        with pytest.raises(RuntimeError, match="once"):
+            await session.__aenter__()
+
+
+@pytest.mark.parametrize(
+    "target", [None, 7, "client", object(), AsyncDeepgramClient, DeepgramClient(api_key="x")]
+)
+def test_a_wrong_target_is_told(target: Any) -> None:
+    """A target of another kind is a TypeError that names what is accepted and the SDK that is installed."""
+    with pytest.raises(TypeError, match=r"AsyncDeepgramClient.*connect.*live connection.*deepgram-sdk 7"):
+        stream(target, nova())
+
+
+async def test_options_that_do_not_fit_the_target() -> None:
+    """Options beside a connection, no options beside a client, options of another type: TypeErrors."""
+    client = AsyncDeepgramClient(api_key="x")
+    with pytest.raises(TypeError, match="needs options"):
+        stream(client)
+    with pytest.raises(TypeError, match="StreamingOptions"):
+        stream(client, {"model": "nova-3"})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="leave them out"):
+        stream(client.listen.v1.connect(model="nova-3"), nova())
+    with pytest.raises(TypeError, match="listen=False"):
+        stream(client, nova(), listen=False)
+    async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
+        with pytest.raises(TypeError, match="leave them out"):
+            stream(connection, nova())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"max_buffer_size": 0},
+        {"overflow": "explode"},
+        {"overflow_timeout_seconds": 0},
+        {"keepalive_seconds": -1},
+        {"connect_timeout_seconds": 0},
+        {"send_timeout_seconds": 0},
+        {"finish_timeout_seconds": -0.1},
+    ],
+)
+def test_settings_out_of_range(setting: dict[str, Any]) -> None:
+    """A setting out of its range is a ValueError that names it."""
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        stream(AsyncDeepgramClient(api_key="x"), nova(), **setting)
+
+
+def test_a_misspelt_option_suggests_the_right_one() -> None:
+    """A misspelt option is a TypeError before any socket is opened."""
+    with pytest.raises(TypeError, match="smart_format"):
+        StreamingOptions(model="nova-3", smart_fromat=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("audio", ["text", 5, None, ["text"], [5]])
+async def test_audio_that_is_none(audio: Any) -> None:
+    """What is no audio is a TypeError, and nothing is sent."""
+    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+        with pytest.raises(TypeError, match="bytes-like"):
+            await session.send(audio)
+        assert (await server.connection()).frames == []
+
+
+async def test_sending_after_finish() -> None:
+    """After finish() no more audio is taken: SessionClosed, from everything that sends."""
+    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+        await session.finish()
+        for use in (
+            lambda: session.send(FRAME),
+            lambda: session.send([]),
+            session.finalize,
+            session.keep_alive,
+            lambda: session.configure(keyterms=["a"]),
+        ):
+            with pytest.raises(SessionClosed, match="finish"):
+                await use()
+        with pytest.raises(SessionClosed, match="finish"):
+            session.feed([FRAME])
+
+
+async def test_messages_of_the_other_endpoint() -> None:
+    """A control message that the endpoint does not have is a RuntimeError that says what to use."""
+    async with DeepgramServer() as server:
+        async with stream(server.client(), nova()) as session:
+            with pytest.raises(RuntimeError, match="finalize"):
+                await session.force_end_turn()
+        async with stream(server.client(), flux()) as session:
+            with pytest.raises(RuntimeError, match="force_end_turn"):
+                await session.finalize()
