@@ -7,7 +7,7 @@ could not derive from the class around it, and `isinstance(event, StreamEvent)` 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 Seconds: TypeAlias = float
 """A position in the audio, or a length of it."""
@@ -267,24 +267,7 @@ AnyStreamEvent: TypeAlias = (
 
 
 def _name_kinds() -> None:
-    for kind in (
-        TranscriptEvent,
-        SpeechStartedEvent,
-        UtteranceEndEvent,
-        MetadataEvent,
-        ConnectedEvent,
-        StartOfTurnEvent,
-        TurnUpdateEvent,
-        EagerEndOfTurnEvent,
-        TurnResumedEvent,
-        EndOfTurnEvent,
-        ConfiguredEvent,
-        ConfigureFailedEvent,
-        WarningEvent,
-        ErrorEvent,
-        AudioEvent,
-        UnknownEvent,
-    ):
+    for kind in get_args(AnyStreamEvent):
         name = kind.__name__.removesuffix("Event")
         kind.__qualname__ = f"StreamEvent.{name}"  # what `repr` and `pickle` go by
         setattr(StreamEvent, name, kind)

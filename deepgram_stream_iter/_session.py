@@ -13,22 +13,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from ._adapters._protocol import Adapter, LiveConnection
-from ._audio import AudioSource, FrameCutter, Pacer, RawFormat, check_source, pieces
+from ._audio import AudioSource, check_source, pieces
 from ._buffer import EventBuffer
-from ._errors import ConfigureError, ConnectionLost, DeepgramStreamError, SessionClosed
+from ._errors import ConfigureError, ConnectionLost, DeepgramStreamError
 from ._events import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent, TranscriptEvent
 from ._lifecycle import Lifecycle
 from ._options import Settings
 from ._outcome import CloseInfo
+from ._sender import AudioSender
 from ._transcript import Utterance, UtteranceAssembler
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
 
-_FRAME_MS = {"v1": 100, "v2": 80}
 _CONFIGURE_TIMEOUT_SECONDS = 10.0
 
 
@@ -66,12 +65,10 @@ class StreamSession:
         self._assembler = UtteranceAssembler()
         self._utterance: Utterance | None = None  # completed by the event handed out last
         self._awaiting: list[_Answer] = []
-        self._send_lock, self._configure_lock = anyio.Lock(fast_acquire=True), anyio.Lock()
-        self._bytes_sent = 0
-        self._is_iterating = self._was_error_seen = self._was_dropped = False
+        self._configure_lock = anyio.Lock()
+        self._is_iterating = self._was_error_seen = False
         self._buffer: EventBuffer | None = None  # from the entry on
-        self._format: RawFormat | None = None
-        self._cutter = FrameCutter(None, 0)
+        self._audio = AudioSender(self._life)
 
     # Entering and leaving
 
@@ -95,12 +92,9 @@ class StreamSession:
         try:
             await self._life.open()
         except BaseException:
-            self._was_dropped = True
             self._buffer.put_away()
             raise
-        adapter = self._life.adapter
-        self._format = RawFormat.of(adapter.query)
-        self._cutter = FrameCutter(self._format, _FRAME_MS[adapter.endpoint])
+        self._audio.configure()
         return self
 
     async def __aexit__(
@@ -119,7 +113,6 @@ class StreamSession:
             if exc_type is None and self._settings.listen:
                 await self.finish()
         finally:
-            self._was_dropped = exc_type is not None
             try:
                 await self._life.close_at_once()
             finally:
@@ -141,8 +134,6 @@ class StreamSession:
         :raises RuntimeError: when another task is iterating, or before the session is entered.
         """
         buffer = self._entered_buffer()
-        if self._was_dropped:
-            raise SessionClosed("the session was left by an exception, and its events are gone")
         if self._is_iterating:
             raise RuntimeError("another task is iterating this session; one consumer at a time")
         self._is_iterating = True
@@ -197,12 +188,12 @@ class StreamSession:
         """
         self._entered_buffer()
         check_source(audio)
-        pacer = self._pacer(pace)
+        pacer = self._audio.pacer(pace)
         with self._telling():
             self._life.check_open()
             async with aclosing(pieces(audio)) as stream_of_pieces:
                 async for piece in stream_of_pieces:
-                    await self._send_piece(piece, pacer)
+                    await self._audio.send(piece, pacer)
 
     def feed(self, source: AudioSource, *, pace: float | None = None, finish: bool = True) -> None:
         """Send a source in the background; its end is `finish()`, unless told otherwise.
@@ -214,14 +205,14 @@ class StreamSession:
         """
         self._entered_buffer()
         check_source(source)
-        pacer = self._pacer(pace)
+        pacer = self._audio.pacer(pace)
 
         async def run() -> None:
             try:
                 async with aclosing(pieces(source)) as stream_of_pieces:
                     async for piece in stream_of_pieces:
                         try:
-                            await self._send_piece(piece, pacer)
+                            await self._audio.send(piece, pacer)
                         except DeepgramStreamError:
                             return  # the iteration tells
             except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
@@ -283,9 +274,7 @@ class StreamSession:
         :raises SessionClosed: :raises ConnectionLost: as `send()` does.
         """
         self._only_on("v1", "KeepAlive", "its socket is kept alive by WebSocket pings")
-        with self._telling():
-            self._life.check_open()
-            await self._life.send_control("KeepAlive")
+        await self._control("KeepAlive")
 
     async def force_end_turn(self) -> None:
         """End the open turn now (Flux); an `EndOfTurn` with `trigger="manual"` follows, or a `Warning`.
@@ -294,9 +283,7 @@ class StreamSession:
         :raises SessionClosed: :raises ConnectionLost: as `send()` does.
         """
         self._only_on("v2", "ForceEndTurn", "use finalize()")
-        with self._telling():
-            self._life.check_open()
-            await self._life.send_control("ForceEndTurn")
+        await self._control("ForceEndTurn")
 
     async def finish(self) -> CloseInfo:
         """End the stream in order: no more audio, then all that is still to come, until the server has closed.
@@ -342,7 +329,7 @@ class StreamSession:
             dropped=buffer.dropped,
             buffered=buffer.size,
             buffered_max=buffer.size_max,
-            audio_seconds_sent=self._format.seconds(self._bytes_sent) if self._format else None,
+            audio_seconds_sent=self._audio.seconds_sent,
             audio_seconds_finalized=self._life.ledger.audio_seconds_finalized,
             keepalives_sent=self._life.keepalives_sent,
         )
@@ -385,28 +372,10 @@ class StreamSession:
             return left
         return [self._utterance] if self._utterance is not None else []
 
-    def _pacer(self, pace: float | None) -> Pacer | None:
-        if pace is None:
-            return None
-        if not pace > 0:
-            raise ValueError(f"pace must be more than 0 (1.0 is the speed of the clock), not {pace!r}")
-        if self._format is None:
-            raise ValueError(
-                "pace needs raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw"
-                " and its sample_rate"
-            )
-        return Pacer(pace, anyio.current_time())
-
-    async def _send_piece(self, piece: Buffer, pacer: Pacer | None) -> None:
-        async with self._send_lock:  # the frames of a piece stay together
-            for frame in self._cutter.cut(piece):
-                if pacer is not None and self._format is not None:
-                    await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
-                else:
-                    await checkpoint()  # a source that is always ready must not starve the listener
-                self._life.check_open()
-                await self._life.send_media(frame)
-                self._bytes_sent += len(frame)
+    async def _control(self, kind: str, **fields: object) -> None:
+        with self._telling():
+            self._life.check_open()
+            await self._life.send_control(kind, **fields)
 
     async def _ask(
         self, kind: str, fits: Callable[[AnyStreamEvent], bool], timeout_seconds: float, **fields: object
@@ -415,9 +384,8 @@ class StreamSession:
         answer = _Answer(fits)
         self._awaiting.append(answer)
         try:
-            with self._telling(), anyio.move_on_after(timeout_seconds):
-                self._life.check_open()
-                await self._life.send_control(kind, **fields)
+            with anyio.move_on_after(timeout_seconds):
+                await self._control(kind, **fields)
                 await answer.came.wait()
         finally:
             self._awaiting.remove(answer)

@@ -1,0 +1,65 @@
+"""Audio on its way out: cut into frames, sent at their time, one piece after another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ._audio import FrameCutter, Pacer, RawFormat
+from ._lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_FRAME_MS = {"v1": 100, "v2": 80}
+
+
+class AudioSender:
+    """Sends pieces of audio over a connection; safe from several tasks at once."""
+
+    def __init__(self, life: Lifecycle) -> None:
+        self._life = life
+        self._lock = anyio.Lock(fast_acquire=True)
+        self._bytes_sent = 0
+        self.configure()
+
+    def configure(self) -> None:
+        """Take over what the connection, once there is one, says of its audio."""
+        adapter = self._life.adapter
+        self._format = RawFormat.of(adapter.query)
+        self._cutter = FrameCutter(self._format, _FRAME_MS[adapter.endpoint])
+
+    @property
+    def seconds_sent(self) -> float | None:
+        """The audio sent so far; None where its bytes are not time."""
+        return self._format.seconds(self._bytes_sent) if self._format else None
+
+    def pacer(self, pace: float | None) -> Pacer | None:
+        """Make what spaces the frames out from now on.
+
+        :raises ValueError: for a pace of no speed, or audio whose bytes are not time.
+        """
+        if pace is None:
+            return None
+        if not pace > 0:
+            raise ValueError(f"pace must be more than 0 (1.0 is the speed of the clock), not {pace!r}")
+        if self._format is None:
+            raise ValueError(
+                "pace needs raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw"
+                " and its sample_rate"
+            )
+        return Pacer(pace, anyio.current_time())
+
+    async def send(self, piece: Buffer, pacer: Pacer | None) -> None:
+        """Send a piece; its frames stay together. Raises what `Lifecycle.check_open` and `send_media` raise."""
+        async with self._lock:
+            for frame in self._cutter.cut(piece):
+                if pacer is not None and self._format is not None:
+                    await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
+                else:
+                    await checkpoint()  # a source that is always ready must not starve the listener
+                self._life.check_open()
+                await self._life.send_media(frame)
+                self._bytes_sent += len(frame)

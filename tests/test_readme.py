@@ -1,0 +1,92 @@
+"""The examples in the README run, and say what it says they say."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import deepgram
+import pytest
+from deepgram import AsyncDeepgramClient
+from deepgram.core.events import EventType
+
+from deepgram_stream_iter import StreamingOptions, stream
+from deepgram_stream_iter.testing import DeepgramServer, messages
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = dict(
+    re.findall(r"<!-- runs as a test: (\w+) -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+)
+SCRIPT = [
+    messages.speech_started(0.1),
+    messages.results("good", start=0.0, is_final=True),
+    messages.results("morning", start=1.0, is_final=True, speech_final=True),
+    messages.utterance_end(2.0),
+]
+
+
+async def microphone() -> AsyncIterator[bytes]:
+    """Give a little silence."""
+    for _ in range(3):
+        yield bytes(640)
+
+
+async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Run a block of the README with a client of the local server; return what it handled."""
+    monkeypatch.setattr(deepgram, "AsyncDeepgramClient", server.client)
+    handled: list[object] = []
+    names = {
+        "asyncio": asyncio,
+        "client": server.client(),
+        "microphone": microphone,
+        "handle": handled.append,
+        "existing_handler": handled.append,
+        "EventType": EventType,
+        "StreamingOptions": StreamingOptions,
+        "stream": stream,
+    }
+    code = compile(BLOCKS[name], str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(code, names)  # noqa: S307  (the README's own code)
+    if inspect.isawaitable(running):
+        await running
+    return handled
+
+
+@pytest.mark.parametrize(
+    ("name", "printed", "handled"),
+    [
+        ("callbacks", "good morning\n", 0),
+        ("sentences", "good morning\n", 0),
+        ("events", "speech\ngood\nmorning\n\n", 1),
+        ("beside", "", 6),
+        ("testing", "", 0),
+    ],
+)
+async def test_a_block_of_the_readme(
+    name: str,
+    printed: str,
+    handled: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each Python block runs as it stands and prints or handles what a reader expects."""
+    async with DeepgramServer(script=SCRIPT) as server:
+        got = await run(name, server, monkeypatch)
+    assert capsys.readouterr().out == printed
+    assert len(got) == handled
+    if name == "events":
+        assert got == ["good morning"]
+
+
+def test_every_python_block_is_run() -> None:
+    """No Python block of the README goes without its test."""
+    assert README.read_text().count("```python") == len(BLOCKS) == 5
+
+
+def test_the_client_is_the_real_one() -> None:
+    """The name that the README's examples use is the SDK's."""
+    assert deepgram.AsyncDeepgramClient is AsyncDeepgramClient

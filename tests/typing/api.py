@@ -1,0 +1,101 @@
+"""Only type-checked, never run: what the checkers must know of the public names."""
+
+from __future__ import annotations
+
+from deepgram import AsyncDeepgramClient
+from deepgram.listen.v1.socket_client import AsyncV1SocketClient
+from deepgram.listen.v2.socket_client import AsyncV2SocketClient
+from typing_extensions import assert_never, assert_type
+
+from deepgram_stream_iter import (
+    AnyStreamEvent,
+    CloseInfo,
+    StreamEvent,
+    StreamingOptions,
+    StreamSession,
+    StreamStats,
+    Utterance,
+    Word,
+    stream,
+)
+
+
+def exhaustive(event: AnyStreamEvent) -> str:
+    match event:
+        case StreamEvent.Transcript(transcript=text, is_final=True):
+            assert_type(text, str)
+            return text
+        case StreamEvent.Transcript() | StreamEvent.SpeechStarted() | StreamEvent.UtteranceEnd():
+            return event.type
+        case StreamEvent.Metadata() | StreamEvent.Connected():
+            return event.request_id
+        case StreamEvent.StartOfTurn() | StreamEvent.TurnUpdate() | StreamEvent.EagerEndOfTurn():
+            return event.transcript
+        case StreamEvent.TurnResumed():
+            return event.transcript
+        case StreamEvent.EndOfTurn(trigger=trigger, confirmed=confirmed):
+            assert_type(confirmed, bool)
+            return trigger
+        case StreamEvent.Configured() | StreamEvent.ConfigureFailed():
+            return ""
+        case StreamEvent.Warning(description=description) | StreamEvent.Error(description=description):
+            assert_type(description, str)
+            return description
+        case StreamEvent.Audio(data=data):
+            assert_type(data, bytes)
+            return ""
+        case StreamEvent.Unknown(name=name):
+            return name
+        case _:
+            assert_never(event)
+
+
+def narrowed(event: AnyStreamEvent) -> str:
+    if event.type == "transcript":
+        assert_type(event, StreamEvent.Transcript)
+        return event.channel.alternatives[0].transcript
+    if event.type == "utterance_end":
+        assert_type(event, StreamEvent.UtteranceEnd)
+        assert_type(event.last_word_end, float | None)
+    return event.type
+
+
+def of_the_base(event: StreamEvent) -> str:
+    match event:
+        case StreamEvent.Transcript(transcript=text):
+            assert_type(text, str)
+            return text
+        case _:
+            return event.type
+
+
+async def sessions(client: AsyncDeepgramClient, live: AsyncV1SocketClient, flux: AsyncV2SocketClient) -> None:
+    """Each kind of target is accepted, and an iterated event is one of the union."""
+    async with stream(client, StreamingOptions(model="nova-3", smart_format=True, keyterm=["a"])) as session:
+        assert_type(session, StreamSession)
+        session.feed(b"")
+        async for event in session:
+            assert_type(event, AnyStreamEvent)
+            match event:
+                case StreamEvent.Transcript(transcript=text, words=words, start=start):
+                    assert_type(text, str)
+                    assert_type(words, tuple[Word, ...])
+                    assert_type(start, float | None)
+                case _:
+                    pass
+        async for utterance in session.utterances():
+            assert_type(utterance, Utterance)
+        assert_type(await session.finish(), CloseInfo)
+        assert_type(session.stats, StreamStats)
+        assert_type(await session.finalize(), StreamEvent.Transcript | None)
+    stream(client.listen.v1.connect(model="nova-3"))
+    stream(client.listen.v2.connect(model="flux-general-en"))
+    stream(live, listen=False, keepalive_seconds=None)
+    stream(flux)
+
+
+def refused(client: AsyncDeepgramClient) -> None:
+    """What is wrong is found by the checkers: each ignore here would be reported were it not needed."""
+    stream(client, StreamingOptions(model="nova-3", smart_fromat=True))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    stream(client, StreamingOptions())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    stream(client, overflow="explode")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
