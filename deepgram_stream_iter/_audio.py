@@ -45,7 +45,7 @@ class RawFormat:
 def is_buffer(source: object) -> TypeGuard[Buffer]:
     """Tell whether an object is bytes-like."""
     try:
-        memoryview(source)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  (this is the question)
+        memoryview(cast("Buffer", source))  # whether it is one is the question
     except TypeError:
         return False
     return True
@@ -105,7 +105,10 @@ class FrameCutter:
 
     def cut(self, piece: Buffer) -> Iterator[bytes]:
         """Yield the frames of `piece`; none for an empty one, since an empty frame would end the stream."""
-        view = memoryview(piece).cast("B")
+        view = memoryview(piece)
+        view = (
+            view.cast("B") if view.c_contiguous else memoryview(bytes(view))
+        )  # one channel of an array, say
         begin = 0
         while begin < len(view):
             end = min(len(view), begin + self._frame_size - self._split_bytes)

@@ -126,9 +126,10 @@ class EventBuffer:
     async def _hold_back(self) -> None:
         with anyio.move_on_after(self._timeout_seconds) as waiting:
             while self._is_over:
-                self._room = anyio.Event()
+                if self._room.is_set():  # else somebody else waits for it too
+                    self._room = anyio.Event()
                 await self._room.wait()
-        if waiting.cancelled_caught:
+        if waiting.cancelled_caught and self._is_over:
             self._on_overflow(
                 _overflow(
                     f"the buffer of {self._max_size} events was full, and nobody took one for"

@@ -13,7 +13,7 @@
 
 Wrong arguments are plain `TypeError`, `ValueError` and `RuntimeError`, as everywhere in Python. What the
 application itself raises (in the body of its `async with`, in the source it feeds) comes out as itself.
-No text here ever holds an API key or a token: errors of the SDK, which may, are not chained.
+No text here ever holds an API key or a token: the SDK's errors about connecting, which may, are not chained.
 """
 
 from __future__ import annotations

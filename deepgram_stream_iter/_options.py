@@ -94,7 +94,7 @@ class StreamingOptions:
 
         def __new__(cls, **options: object) -> Self:
             names = {field.name for field in fields(cls)}
-            for unknown in options.keys() - names:
+            for unknown in sorted(options.keys() - names):
                 close = difflib.get_close_matches(unknown, names, n=1)
                 hint = (
                     f"did you mean {close[0]!r}?" if close else "see its documentation for those there are."
@@ -115,6 +115,11 @@ class StreamingOptions:
                     f"/{self.endpoint}/listen, where the model {self.model!r} is served, has no option {name!r}."
                     f" If Deepgram has added it since, pass it as extra={{{name!r}: ...}}."
                 )
+
+        if isinstance(self.extra, Mapping) and (wrong := _SECRET & self.extra.keys()):
+            raise ValueError(
+                f"{', '.join(sorted(wrong))} is no query parameter: pass it as an option of its own"
+            )
 
     def __repr__(self) -> str:
         shown = (
@@ -186,6 +191,6 @@ class Settings:
 def _wire(value: object) -> str | list[str]:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         return [str(_wire(item)) for item in cast("Iterable[object]", value)]
     return str(value)

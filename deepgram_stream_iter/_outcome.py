@@ -12,9 +12,9 @@ from ._options import Endpoint
 _NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006
 
 _REASONS = {
-    "DATA-0000": "the audio could not be decoded: check `encoding`, `sample_rate` and `channels`",
-    "NET-0000": "Deepgram had nothing to transcribe in time",
-    "NET-0001": "neither audio nor KeepAlive reached Deepgram for 10 s",
+    "DATA0000": "the audio could not be decoded: check `encoding`, `sample_rate` and `channels`",
+    "NET0000": "Deepgram had nothing to transcribe in time",
+    "NET0001": "neither audio nor KeepAlive reached Deepgram for 10 s",
 }
 
 
@@ -46,7 +46,7 @@ def connection_lost(
     if code == _BROKEN and sent is not None:
         code, reason = int(sent.code), str(sent.reason)
     if code is not None:
-        hint = _REASONS.get(reason) or (str(cause or "") if not reason else "")
+        hint = _hint(reason) if reason else str(cause or "")
         parts = [f"the stream ended with close code {code}", reason, f"({hint})" if hint else ""]
         text = " ".join(part for part in parts if part)
     elif isinstance(cause, RuntimeError) and "recv" in str(cause):
@@ -62,3 +62,9 @@ def connection_lost(
     lost = ConnectionLost(text, code=code, reason=reason, request_id=request_id)
     lost.__cause__ = cause
     return lost
+
+
+def _hint(reason: str) -> str:
+    """Find what a reason means: Deepgram sends the bare code, or a sentence with a link that ends in it."""
+    code = reason.upper().replace("-", "")
+    return next((hint for known, hint in _REASONS.items() if known in code), "")

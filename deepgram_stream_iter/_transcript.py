@@ -93,7 +93,7 @@ class UtteranceAssembler:
             self._at(event.channel_index)
         elif isinstance(event, TurnStateEvent):
             self._current = event
-            if isinstance(event, EndOfTurnEvent):
+            if isinstance(event, EndOfTurnEvent) and event.transcript:
                 return _of_turn(event)
         return None
 
@@ -107,7 +107,10 @@ class UtteranceAssembler:
         return [utterance for utterance in left if utterance is not None]
 
     def _at(self, channel_index: int | None) -> _Pending:
-        self._current = self._channels.setdefault(channel_index, _Pending(channel_index))
+        if channel_index is not None or not isinstance(
+            self._current, _Pending
+        ):  # else: not said, so the same
+            self._current = self._channels.setdefault(channel_index, _Pending(channel_index))
         return self._current
 
 

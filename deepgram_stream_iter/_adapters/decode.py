@@ -139,8 +139,9 @@ def _words(holder: object) -> tuple[Word, ...]:
 
 def _word(word: object) -> Word:
     # Read off the dictionary that a model is underneath: words are most of a message, and this halves their time.
+    undeclared = getattr(word, "__pydantic_extra__", None)
     fields = cast("dict[str, object]", word if isinstance(word, dict) else getattr(word, "__dict__", {}))
-    get = fields.get
+    get = {**fields, **undeclared}.get if undeclared else fields.get
     return Word(
         word=_text(get("word")),
         punctuated_word=_text(get("punctuated_word")),
@@ -182,7 +183,12 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # JSON has integers of any size
+        return None
 
 
 def _integer(value: object) -> int | None:

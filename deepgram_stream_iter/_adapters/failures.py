@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 
 from deepgram_stream_iter._errors import ConnectError
 
 _EMITTERS = frozenset({"_emit", "_emit_async"})
 """The functions of the SDK that call handlers."""
+
+_NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
+"""On Python 3.10 asyncio's TimeoutError is not the built-in one."""
 
 _HINTS = {
     400: "an option is wrong for this model or endpoint",
@@ -25,19 +29,15 @@ def connect_error(failure: BaseException) -> ConnectError | None:
 
     Only what is known to hold no secret is taken over: up to SDK 7.0 the text of `ApiError` holds the API key.
     """
-    status, reason, request_id = None, "", ""
-    for error in _chain(failure):
-        response = getattr(error, "response", error)
-        code = getattr(error, "status_code", getattr(response, "status_code", None))
-        status = code if status is None and isinstance(code, int) else status
-        headers = getattr(
-            response, "headers", None
-        )  # of an ApiError: the request's, which have neither of these
-        if headers is not None:
-            reason = reason or str(headers.get("dg-error") or "")
-            request_id = request_id or str(headers.get("dg-request-id") or "")
+    status = _status_of(failure)
+    # The headers of an ApiError are the request's; those of the answer are on websockets' error, out of which it came.
+    answer = failure.__context__
+    if answer is None or not _is_of_websockets(answer) or _status_of(answer) != status:
+        answer = failure
+    headers = getattr(getattr(answer, "response", answer), "headers", None)
+    reason, request_id = _header(headers, "dg-error"), _header(headers, "dg-request-id")
     if status is None:
-        if not isinstance(failure, OSError) and not type(failure).__module__.startswith("websockets."):
+        if not isinstance(failure, _NETWORK_ERRORS) and not _is_of_websockets(failure):
             return None
         reason = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
         return ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
@@ -61,8 +61,18 @@ def _functions(traceback: TracebackType | None) -> Iterator[str]:
         traceback = traceback.tb_next
 
 
-def _chain(failure: BaseException) -> Iterator[BaseException]:
-    error: BaseException | None = failure
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _status_of(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    status = getattr(error, "status_code", getattr(response, "status_code", None))
+    return status if isinstance(status, int) else None
+
+
+def _is_of_websockets(error: BaseException) -> bool:
+    return type(error).__module__.startswith("websockets.")
+
+
+def _header(headers: Mapping[str, str] | None, name: str) -> str:
+    try:
+        return str((headers or {}).get(name) or "")
+    except LookupError:  # websockets' headers do not choose between two of a name
+        return ""

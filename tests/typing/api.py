@@ -95,7 +95,7 @@ async def sessions(client: AsyncDeepgramClient, live: AsyncV1SocketClient, flux:
 
 
 def refused(client: AsyncDeepgramClient) -> None:
-    """What is wrong is found by the checkers: each ignore here would be reported were it not needed."""
-    stream(client, StreamingOptions(model="nova-3", smart_fromat=True))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    stream(client, StreamingOptions())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    stream(client, overflow="explode")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    """Find what is wrong: an ignore that were not needed would be reported."""
+    stream(client, StreamingOptions(model="nova-3", smart_fromat=True))  # type: ignore[call-arg]
+    stream(client, StreamingOptions())  # type: ignore[call-arg]
+    stream(client, overflow="explode")  # type: ignore[arg-type]

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepgram_stream_iter._buffer import EventBuffer
+from deepgram_stream_iter._errors import BufferOverflow
+from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
+from deepgram_stream_iter._options import Overflow
+
+GET = None
+Steps: TypeAlias = "Sequence[AnyStreamEvent | None]"
+CHANNELS, STARTS = st.integers(0, 1), st.sampled_from([None, 0.0, 1.0])
+INTERIMS = st.builds(StreamEvent.Transcript, channel_index=CHANNELS, start=STARTS)
+FINALS = st.builds(StreamEvent.Transcript, channel_index=CHANNELS, start=STARTS, is_final=st.just(value=True))
+TURNS = st.one_of(
+    [
+        st.builds(kind, turn_index=CHANNELS)
+        for kind in (StreamEvent.StartOfTurn, StreamEvent.TurnUpdate, StreamEvent.EndOfTurn)
+    ]
+)
+OTHERS = st.builds(StreamEvent.UtteranceEnd, channel_index=CHANNELS)
+STEPS = st.lists(st.none() | INTERIMS | INTERIMS | FINALS | TURNS | OTHERS, max_size=40)
+SIZES = st.integers(1, 4)
+ONE, TWO, THREE = (StreamEvent.Transcript(transcript=text, is_final=True) for text in ("one", "two", "three"))
+
+
+@contextmanager
+def a_buffer(
+    max_size: int = 1, overflow: Overflow = "wait", timeout_seconds: float = 30.0
+) -> Generator[tuple[EventBuffer, list[BufferOverflow]]]:
+    """Make a buffer, and the list of the overflows it reports."""
+    overflows: list[BufferOverflow] = []
+    buffer = EventBuffer(max_size, overflow, timeout_seconds, overflows.append)
+    try:
+        yield buffer, overflows
+    finally:
+        buffer.put_away()
+
+
+def take(buffer: EventBuffer) -> AnyStreamEvent:
+    """Get an event that is there, or the end: without the event loop, so `get()` must not wait."""
+    try:
+        buffer.get().send(None)
+    except StopIteration as done:
+        event: AnyStreamEvent = done.value
+        return event
+    raise AssertionError("get() waited")
+
+
+def drain(buffer: EventBuffer) -> list[AnyStreamEvent]:
+    """Take all events up to the end."""
+    taken: list[AnyStreamEvent] = []
+    with suppress(anyio.EndOfStream):
+        while True:
+            taken.append(take(buffer))
+    return taken
+
+
+def is_interim(event: AnyStreamEvent) -> bool:
+    """Tell what may be lost."""
+    return isinstance(event, TurnUpdateEvent) or (isinstance(event, TranscriptEvent) and not event.is_final)
+
+
+def supersedes(later: AnyStreamEvent, earlier: AnyStreamEvent) -> bool:
+    """Tell whether two events speak of the same segment or turn."""
+    if isinstance(earlier, TranscriptEvent):
+        same = isinstance(later, TranscriptEvent) and later.channel_index == earlier.channel_index
+        return same and getattr(later, "start", None) == earlier.start
+    return getattr(later, "turn_index", "none") == getattr(earlier, "turn_index", None)
+
+
+def coalesced(events: list[AnyStreamEvent], max_size: int) -> list[AnyStreamEvent]:
+    """Do to a full buffer, slowly, what `coalesce` promises."""
+    if len(events) <= max_size:
+        return events
+    kept = [
+        event
+        for position, event in enumerate(events)
+        if not (is_interim(event) and any(supersedes(later, event) for later in events[position + 1 :]))
+    ]
+    while len(kept) > max_size and (interims := list(filter(is_interim, kept))):
+        position = next(position for position, event in enumerate(kept) if event is interims[0])
+        del kept[position]
+    return kept
+
+
+MODELS: dict[Overflow, Callable[[list[AnyStreamEvent], int], list[AnyStreamEvent]]] = {
+    "coalesce": coalesced,
+    "drop_oldest": lambda events, max_size: events[-max_size:],
+    "wait": lambda events, _: events,
+    "error": lambda events, _: events,
+}
+
+
+@pytest.mark.parametrize("overflow", MODELS)
+@given(steps=STEPS, max_size=SIZES)
+def test_any_sequence_of_puts_and_gets(overflow: Overflow, steps: Steps, max_size: int) -> None:
+    """The buffer agrees with a list: order, bound, counts, who is held back and when, and what is lost of it."""
+
+    async def run() -> None:
+        inside: list[AnyStreamEvent] = []
+        lost: list[AnyStreamEvent] = []
+        with a_buffer(max_size, overflow) as (buffer, overflows):
+            for step in steps:
+                if step is not GET:
+                    held = buffer.put(step)
+                    before, inside = [*inside, step], MODELS[overflow]([*inside, step], max_size)
+                    lost += (event for event in before if not any(event is kept for kept in inside))
+                    over = len(inside) > max_size
+                    assert (held is not None) == (over and overflow in {"wait", "coalesce"})
+                    assert len(overflows) == (over and overflow == "error")
+                    if (
+                        held is not None or overflows
+                    ):  # the next step of the one who is held back: to be let go
+                        assert take(buffer) is inside.pop(0)
+                        overflows.clear()
+                    if held is not None:
+                        await held
+                elif inside:
+                    assert take(buffer) is inside.pop(0)
+                assert buffer.size == len(inside) <= max_size
+            assert buffer.interims_coalesced == (len(lost) if overflow == "coalesce" else 0)
+            assert buffer.dropped == (len(lost) if overflow == "drop_oldest" else 0)
+            assert overflow == "drop_oldest" or all(map(is_interim, lost))
+            assert buffer.size_max <= max_size
+            buffer.close()
+            left = drain(buffer)
+        assert list(map(id, left)) == list(map(id, inside))
+
+    asyncio.run(run())
+
+
+def interim(start: float, channel: int = 0) -> AnyStreamEvent:
+    """Make an interim of a segment."""
+    return StreamEvent.Transcript(start=start, channel_index=channel)
+
+
+A, B = StreamEvent.TurnUpdate(turn_index=0), StreamEvent.EndOfTurn(turn_index=0)
+
+
+@pytest.mark.parametrize(
+    ("events", "kept"),
+    [
+        pytest.param(
+            [interim(0), interim(1), interim(1)], [0, 2], id="an interim of the same segment supersedes"
+        ),
+        pytest.param(
+            [interim(0), interim(1), interim(1, channel=1)], [1, 2], id="of another channel not: the oldest"
+        ),
+        pytest.param([interim(0), interim(1), interim(2)], [1, 2], id="of another segment not: the oldest"),
+        pytest.param([interim(0), A, B], [0, 2], id="any event of a turn supersedes its updates"),
+        pytest.param([interim(0), A, StreamEvent.TurnUpdate(turn_index=1)], [1, 2], id="of another turn not"),
+        pytest.param([ONE, B, interim(0)], [0, 1], id="the oldest interim may be the new one"),
+    ],
+)
+async def test_which_interims_go(events: list[AnyStreamEvent], kept: list[int]) -> None:
+    """A buffer of two gives up a superseded interim first, else the oldest one, and counts it."""
+    with a_buffer(2, "coalesce") as (buffer, _):
+        assert [buffer.put(event) for event in events] == [None] * 3
+        buffer.close()
+        assert list(map(id, drain(buffer))) == [id(events[position]) for position in kept]
+        assert (buffer.interims_coalesced, buffer.dropped, buffer.size_max) == (1, 0, 2)
+
+
+async def test_an_error_comes_last() -> None:
+    """A buffer closed with an error hands out what is inside, then raises that very error, again and again."""
+    error = ConnectionError("lost")
+    with a_buffer(2) as (buffer, _):
+        buffer.put(ONE)
+        buffer.put(TWO)
+        buffer.close(error)
+        buffer.close(ValueError("the first call counts"))
+        assert buffer.put(THREE) is None
+        assert [take(buffer), take(buffer)] == [ONE, TWO]
+        for _ in range(2):
+            with pytest.raises(ConnectionError) as caught:
+                await buffer.get()
+            assert caught.value is error
+
+
+@pytest.mark.parametrize("end", [EventBuffer.close, EventBuffer.put_away])
+async def test_the_end_reaches_who_waits(end: Callable[[EventBuffer], None]) -> None:
+    """A consumer that waits is told of the end."""
+    with a_buffer() as (buffer, _):
+        getting = asyncio.create_task(buffer.get())
+        await checkpoint()
+        end(buffer)
+        with pytest.raises(anyio.EndOfStream):
+            await getting
+
+
+async def test_an_event_reaches_who_waits() -> None:
+    """A consumer that waits is given the event that comes, and those after it in order."""
+    with a_buffer(2) as (buffer, _):
+        getting = asyncio.create_task(buffer.get())
+        await checkpoint()
+        buffer.put(ONE)
+        buffer.put(TWO)
+        assert [await getting, await buffer.get()] == [ONE, TWO]
+
+
+async def test_a_buffer_put_away_still_has_its_events() -> None:
+    """Putting away closes the stream, not the way to what is inside; doing it twice is doing it once."""
+    with a_buffer(2) as (buffer, _):
+        buffer.put(ONE)
+        buffer.put(TWO)
+        buffer.put_away()
+        buffer.put_away()
+        assert buffer.size == 2
+        assert drain(buffer) == [ONE, TWO]
+        assert buffer.size == 0
+
+
+async def test_cancelling_a_get_loses_nothing() -> None:
+    """A get() cancelled in the very tick in which an event arrives leaves the event for the next one."""
+    with a_buffer() as (buffer, _):
+        getting = asyncio.create_task(buffer.get())
+        await checkpoint()
+        buffer.put(ONE)
+        getting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await getting
+        assert await buffer.get() is ONE
+
+
+async def test_cancelling_anyios_receive_loses_an_item() -> None:
+    """Why get() does not wait in receive(): cancelled in the tick of the delivery, that loses the item."""
+    send, receive = anyio.create_memory_object_stream[str](math.inf)
+    with send, receive:
+        receiving = asyncio.create_task(receive.receive())
+        while not receive.statistics().tasks_waiting_receive:
+            await checkpoint()
+        send.send_nowait("lost")
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        with pytest.raises(anyio.WouldBlock):
+            receive.receive_nowait()
+
+
+def held_back(buffer: EventBuffer, event: AnyStreamEvent) -> asyncio.Task[None]:
+    """Put an event that does not fit, and hold back its bringer."""
+    wait: Any = buffer.put(event)
+    assert isinstance(wait, Coroutine)
+    return asyncio.create_task(wait)
+
+
+@pytest.mark.parametrize("overflow", ["wait", "coalesce"])
+@pytest.mark.parametrize("release", [take, EventBuffer.unbound, EventBuffer.close])
+async def test_who_is_held_back_is_let_go(
+    overflow: Overflow, release: Callable[[EventBuffer], object]
+) -> None:
+    """A get, the end of the bound and the end of the stream let the SDK go on, and no overflow is reported."""
+    with a_buffer(1, overflow) as (buffer, overflows):
+        buffer.put(ONE)
+        holding = held_back(buffer, TWO)
+        await checkpoint()
+        assert not holding.done()
+        assert buffer.size == buffer.size_max == 1
+        release(buffer)
+        await holding
+        assert overflows == []
+        buffer.close()
+        assert drain(buffer)[-1] is TWO
+
+
+async def test_an_unbound_buffer_grows() -> None:
+    """Without its bound the buffer takes everything at once, and its size tells."""
+    with a_buffer() as (buffer, _):
+        buffer.unbound()
+        assert [buffer.put(event) for event in (ONE, TWO, THREE)] == [None] * 3
+        assert buffer.size == buffer.size_max == 3
+
+
+async def test_cancelling_who_is_held_back() -> None:
+    """A held-back bringer that is cancelled has lost nothing: the event was in safety before."""
+    with a_buffer() as (buffer, overflows):
+        buffer.put(ONE)
+        holding = held_back(buffer, TWO)
+        await checkpoint()
+        holding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await holding
+        buffer.close()
+        assert (drain(buffer), overflows) == ([ONE, TWO], [])
+
+
+async def test_holding_back_takes_no_longer_than_allowed() -> None:
+    """When nobody takes an event in time that is an overflow, which says what to do; no event is lost for it."""
+    with a_buffer(timeout_seconds=0.01) as (buffer, overflows):
+        buffer.put(ONE)
+        await held_back(buffer, TWO)
+        (overflow,) = overflows
+        for hint in ("buffer of 1 ", "0.01 s", "overflow_timeout_seconds", "feed()", "max_buffer_size"):
+            assert hint in str(overflow)
+        buffer.close(overflow)
+        assert [take(buffer), take(buffer)] == [ONE, TWO]
+        with pytest.raises(BufferOverflow):
+            await buffer.get()
+
+
+async def test_an_overflow_that_is_an_error() -> None:
+    """With `error` nobody is held back: the overflow is reported at once, and the event is there all the same."""
+    with a_buffer(1, "error") as (buffer, overflows):
+        assert [buffer.put(event) for event in (ONE, TWO)] == [None, None]
+        assert "overflow is 'error'" in str(overflows[0])
+        assert [take(buffer), take(buffer)] == [ONE, TWO]
+
+
+async def test_several_held_back_are_all_let_go() -> None:
+    """Of several that are held back, each is let go when there is room, and none is taken for an overflow."""
+    with a_buffer() as (buffer, _):
+        buffer.put(ONE)
+        holding = [held_back(buffer, event) for event in (TWO, THREE)]
+        await checkpoint()
+        assert [take(buffer), take(buffer)] == [ONE, TWO]
+        await checkpoint()
+        await checkpoint()
+        let_go = [task.done() for task in holding]
+        for task in holding:
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+        assert let_go == [True, True]
+
+
+async def test_room_in_the_tick_of_the_time_out() -> None:
+    """Room that is made in the tick in which the time is up is room: there is no overflow."""
+    with a_buffer(timeout_seconds=0.01) as (buffer, overflows):
+        buffer.put(ONE)
+        holding = held_back(buffer, TWO)
+        await checkpoint()
+        loop = asyncio.get_running_loop()
+        due = loop.time() + 0.02
+        loop.call_at(due, take, buffer)
+        while loop.time() <= due:
+            pass  # the loop is busy until both are due, and runs both in one tick
+        await holding
+        assert overflows == []

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TurnEvent, Word
+from deepgram_stream_iter._transcript import Utterance, UtteranceAssembler, unconfirmed_end
+
+END = None  # of an utterance, in the history of a channel
+CHANNELS = st.integers(0, 1)
+TEXTS = st.sampled_from(["", "a", "b c", "d"])
+NOVA = st.lists(
+    st.builds(StreamEvent.Transcript, transcript=TEXTS, channel_index=CHANNELS)
+    | st.builds(
+        StreamEvent.Transcript,
+        transcript=TEXTS,
+        channel_index=CHANNELS,
+        is_final=st.just(value=True),
+        speech_final=st.booleans(),
+    )
+    | st.builds(StreamEvent.UtteranceEnd, channel_index=CHANNELS)
+    | st.builds(StreamEvent.SpeechStarted, channel_index=CHANNELS),
+    max_size=30,
+)
+TURN_KINDS: tuple[Any, ...] = (
+    StreamEvent.StartOfTurn,
+    StreamEvent.TurnUpdate,
+    StreamEvent.EagerEndOfTurn,
+    StreamEvent.TurnResumed,
+    StreamEvent.EndOfTurn,
+)
+FLUX = st.lists(st.one_of([st.builds(kind, transcript=TEXTS) for kind in TURN_KINDS]), max_size=20)
+
+
+def interim(text: str, channel: int = 0) -> AnyStreamEvent:
+    """Make an interim."""
+    return StreamEvent.Transcript(transcript=text, channel_index=channel)
+
+
+def final(text: str, start: float = 0.0, *, speech_final: bool = False, channel: int = 0) -> AnyStreamEvent:
+    """Make a final of one second."""
+    return StreamEvent.Transcript(
+        transcript=text,
+        start=start,
+        duration=1.0,
+        words=tuple(Word(word) for word in text.split()),
+        is_final=True,
+        speech_final=speech_final,
+        channel_index=channel,
+    )
+
+
+def utterance_end(channel: int = 0) -> AnyStreamEvent:
+    """Make an UtteranceEnd."""
+    return StreamEvent.UtteranceEnd(channel_index=channel)
+
+
+def fed(events: Sequence[AnyStreamEvent]) -> tuple[UtteranceAssembler, list[Utterance]]:
+    """Feed a new assembler; give it, and what the events complete."""
+    assembler = UtteranceAssembler()
+    return assembler, [utterance for event in events if (utterance := assembler.add(event)) is not None]
+
+
+def history(events: Sequence[AnyStreamEvent], channel: int) -> list[str | None]:
+    """Write down a channel's final texts, and where its utterances end."""
+    written: list[str | None] = []
+    for event in events:
+        match event:
+            case StreamEvent.Transcript(channel_index=index, is_final=True) if index == channel:
+                written += [event.transcript] * bool(event.transcript) + [END] * event.speech_final
+            case StreamEvent.UtteranceEnd(channel_index=index) if index == channel:
+                written.append(END)
+            case _:
+                pass
+    return written
+
+
+def split(written: Sequence[str | None]) -> list[str]:
+    """Cut a history at the ends; empty texts are utterances without any final."""
+    groups: list[list[str]] = [[]]
+    for text in written:
+        if text is END:
+            groups.append([])
+        else:
+            groups[-1].append(text)
+    return [" ".join(group) for group in groups]
+
+
+@given(events=NOVA)
+def test_no_final_is_lost_or_doubled(events: list[AnyStreamEvent]) -> None:
+    """A channel's utterances are its final texts between its ends; what no end follows comes unconfirmed with end()."""
+    assembler, completed = fed(events)
+    left = assembler.end()
+    assert assembler.end() == []
+    for channel in (0, 1):
+        *ended, unended = split(history(events, channel))
+        assert [it.text for it in completed if it.channel_index == channel] == list(filter(None, ended))
+        assert [it.text for it in left if it.channel_index == channel] == list(filter(None, [unended]))
+    assert all(it.confirmed for it in completed)
+    assert not any(it.confirmed for it in left)
+
+
+@given(events=NOVA.filter(bool))
+def test_the_text_is_of_the_channel_of_the_last_event(events: list[AnyStreamEvent]) -> None:
+    """`text` is the utterance that the last event's channel is at: an ended one until the next has a final text."""
+    assembler, _ = fed(events)
+    channel: int = getattr(events[-1], "channel_index")  # noqa: B009  (not all kinds have one; these do)
+    texts = list(filter(None, split(history(events, channel))))
+    assert assembler.text == (texts[-1] if texts else "")
+
+
+@pytest.mark.parametrize(
+    ("events", "completed", "text"),
+    [
+        pytest.param([], [], "", id="nothing"),
+        pytest.param([interim("one tw")], [], "", id="an interim is no text yet"),
+        pytest.param([final("one"), interim("tw"), final("two")], [], "one two", id="finals are joined"),
+        pytest.param(
+            [final("one"), final("two", speech_final=True)], ["one two"], "one two", id="speech_final"
+        ),
+        pytest.param([final("one"), utterance_end()], ["one"], "one", id="UtteranceEnd alone"),
+        pytest.param(
+            [final("one", speech_final=True), utterance_end()], ["one"], "one", id="UtteranceEnd is ignored"
+        ),
+        pytest.param([final("one"), final("", speech_final=True)], ["one"], "one", id="empty speech_final"),
+        pytest.param([final("", speech_final=True), utterance_end()], [], "", id="silence is no utterance"),
+        pytest.param(
+            [final("one", speech_final=True), interim("two"), utterance_end(), final("two")],
+            ["one"],
+            "two",
+            id="the next final starts anew",
+        ),
+        pytest.param(
+            [final("one"), final("two", channel=1), utterance_end(1), interim("", 0)],
+            ["two"],
+            "one",
+            id="channels",
+        ),
+        pytest.param(
+            [final("one"), StreamEvent.Metadata(), StreamEvent.Unknown()], [], "one", id="other kinds"
+        ),
+        pytest.param([final("one"), StreamEvent.SpeechStarted(channel_index=1)], [], "", id="SpeechStarted"),
+    ],
+)
+def test_deepgrams_rule(events: list[AnyStreamEvent], completed: list[str], text: str) -> None:
+    """Final texts are joined until `speech_final`, else until UtteranceEnd."""
+    assembler, utterances = fed(events)
+    assert ([utterance.text for utterance in utterances], assembler.text) == (completed, text)
+
+
+def test_an_utterance_spans_its_segments() -> None:
+    """Words and times run from the first segment to the last."""
+    _, (utterance,) = fed([final("one two", 1.0), final("three", 2.5, speech_final=True)])
+    assert [word.word for word in utterance.words] == ["one", "two", "three"]
+    assert (utterance.start, utterance.end) == (1.0, 3.5)
+    assert (utterance.channel_index, utterance.turn_index, utterance.confirmed) == (0, None, True)
+
+
+@given(turns=FLUX)
+def test_turns(turns: list[TurnEvent]) -> None:
+    """Each EndOfTurn with text is an utterance; `text` is always the last event's; end() gives an open turn that has text."""
+    assembler = UtteranceAssembler()
+    last = ""
+    for event in turns:
+        utterance = assembler.add(event)
+        last = event.transcript
+        assert assembler.text == last
+        assert (utterance and utterance.text) == (last or None if event.type == "end_of_turn" else None)
+    is_open = bool(turns) and turns[-1].type != "end_of_turn"
+    assert [(it.text, it.confirmed) for it in assembler.end()] == [(last, False)] * (is_open and last != "")
+    assert assembler.end() == []
+    assert assembler.text == last
+
+
+def test_the_end_of_a_turn_that_did_not_come() -> None:
+    """It has all that the turn's last event had, `raw` included, and says that it is not confirmed."""
+    state: dict[str, Any] = {
+        "transcript": "Hello.",
+        "words": (Word("Hello."),),
+        "turn_index": 3,
+        "start": 1.0,
+        "end": 2.0,
+        "end_of_turn_confidence": 0.4,
+        "languages": ("en",),
+    }
+    raw = object()
+    made = unconfirmed_end(StreamEvent.TurnUpdate(**state, raw=raw))
+    assert made == StreamEvent.EndOfTurn(**state, confirmed=False)
+    assert made.raw is raw
+    (utterance,) = fed([made])[1]
+    assert (utterance.text, utterance.start, utterance.end) == ("Hello.", 1.0, 2.0)
+    assert (utterance.channel_index, utterance.turn_index, utterance.confirmed) == (None, 3, False)
