@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.lowlevel
-from deepgram import AsyncDeepgramClient
-from deepgram.environment import DeepgramClientEnvironment
+import deepgram
 from websockets.asyncio.server import serve
 
 from ._connection import CLOSE_TIMEOUT_SECONDS, ServerConnection
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import websockets.asyncio.server
+    from deepgram import AsyncDeepgramClient, DeepgramClient
+    from deepgram.environment import DeepgramClientEnvironment
     from typing_extensions import Self
     from websockets.http11 import Request, Response
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from ._protocol import Dialect
     from ._recognition import RecognizerLike
 
+_HTTP = frozenset({"base", "agent_rest"})
+"""The addresses of an SDK environment that are no WebSocket's."""
 _ACCEPTING_STEPS = 3
 _GRACE_SECONDS = 0.1
 _EXIT_SECONDS = 2.0
@@ -99,13 +103,30 @@ class DeepgramServer:
 
     @property
     def environment(self) -> DeepgramClientEnvironment:
-        """The SDK environment whose addresses are all this server's."""
+        """The SDK environment (SDK 5 and newer) whose addresses are all this server's."""
+        from deepgram.environment import DeepgramClientEnvironment  # noqa: PLC0415  (not in SDK 3 and 4)
+
         http, ws = f"http://{self._address}", self.url
-        return DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
+        names = inspect.signature(DeepgramClientEnvironment).parameters  # not the same in every version
+        return DeepgramClientEnvironment(**{name: http if name in _HTTP else ws for name in names})
 
     def client(self, **kwargs: object) -> AsyncDeepgramClient:
-        """Return an SDK client for this server; `kwargs` are the client's and replace the right API key."""
-        return AsyncDeepgramClient(**{"api_key": self.api_key, "environment": self.environment, **kwargs})
+        """Return an SDK client for this server; `kwargs` are the client's and replace the right API key.
+
+        On SDK 3 and 4, whose one client is for both, `kwargs` are those of its `DeepgramClientOptions`.
+        """
+        return cast("AsyncDeepgramClient", self._client("AsyncDeepgramClient", kwargs))
+
+    def sync_client(self, **kwargs: object) -> DeepgramClient:
+        """Return a sync SDK client for this server."""
+        return cast("DeepgramClient", self._client("DeepgramClient", kwargs))
+
+    def _client(self, name: str, kwargs: dict[str, object]) -> object:
+        sdk: Any = deepgram
+        if hasattr(sdk, "DeepgramClientOptions"):
+            given = {"api_key": self.api_key, "url": f"http://{self._address}", **kwargs}
+            return sdk.DeepgramClient(config=sdk.DeepgramClientOptions(**given))
+        return getattr(sdk, name)(**{"api_key": self.api_key, "environment": self.environment, **kwargs})
 
     async def connection(self, index: int = 0) -> ServerConnection:
         """Wait until connection number `index` was accepted; return it.
