@@ -121,11 +121,16 @@ class Pacer:
     """Says when to send, by deadlines: what is sent late once does not make everything after it late."""
 
     def __init__(self, pace: float, started_at: float) -> None:
-        self._pace, self._started_at = pace, started_at
+        self.pace, self._started_at = pace, started_at
         self._audio_seconds = 0.0
 
+    @property
+    def next_due(self) -> float:
+        """The time at which the next frame is to be sent, on the clock of `started_at`."""
+        return self._started_at + self._audio_seconds / self.pace
+
     def due(self, frame_seconds: float) -> float:
-        """Give the time at which the next frame, of this length, is to be sent, on the clock of `started_at`."""
-        due = self._started_at + self._audio_seconds / self._pace
+        """Give the time at which the next frame, of this length, is to be sent."""
+        due = self.next_due
         self._audio_seconds += frame_seconds
         return due

@@ -34,7 +34,7 @@ class EventBuffer:
         self._send, self._receive = anyio.create_memory_object_stream[AnyStreamEvent](math.inf)
         self._arrival = anyio.Event()  # set for a consumer that waits: an event has come, or the end
         self._room = anyio.Event()  # set for a held-back SDK: an event has gone, or the bound
-        self._is_bounded = True
+        self._is_bounded = self._holds_back = True
         self._is_open = True
         self._left: deque[AnyStreamEvent] | None = None  # what there still was when the stream was put away
         self._error: BaseException | None = None
@@ -45,7 +45,7 @@ class EventBuffer:
     @property
     def size(self) -> int:
         """The events in the buffer; one that is held back at its door is not among them."""
-        return min(self._used, self._max_size) if self._is_bounded else self._used
+        return min(self._used, self._max_size) if self._holds_back else self._used
 
     @property
     def _used(self) -> int:
@@ -86,10 +86,15 @@ class EventBuffer:
                 return event
         raise self._error or anyio.EndOfStream
 
-    def unbound(self) -> None:
-        """Hold nobody back any more."""
-        self._is_bounded = False
+    def stop_holding_back(self) -> None:
+        """Take everything from now on, past the bound where need be; the policies that drop or raise go on."""
+        self._holds_back = False
         self._room.set()
+
+    def unbound(self) -> None:
+        """Take everything from now on."""
+        self._is_bounded = False
+        self.stop_holding_back()
 
     def close(self, error: BaseException | None = None) -> None:
         """Take no more events; those inside are still handed out, then comes the end. The first call counts."""
@@ -119,17 +124,15 @@ class EventBuffer:
             return None
         if self._overflow == "coalesce":
             self._coalesce()
-            if self._used <= self._max_size:
-                return None
-        return self._hold_back()
+        return self._hold_back() if self._is_over and self._holds_back else None
 
     async def _hold_back(self) -> None:
         with anyio.move_on_after(self._timeout_seconds) as waiting:
-            while self._is_over:
+            while self._is_over and self._holds_back:
                 if self._room.is_set():  # else somebody else waits for it too
                     self._room = anyio.Event()
                 await self._room.wait()
-        if waiting.cancelled_caught and self._is_over:
+        if waiting.cancelled_caught and self._is_over and self._holds_back:
             self._on_overflow(
                 _overflow(
                     f"the buffer of {self._max_size} events was full, and nobody took one for"

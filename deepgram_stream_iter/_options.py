@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Overflow: TypeAlias = Literal["coalesce", "wait", "drop_oldest", "error"]
-Endpoint: TypeAlias = Literal["v1", "v2"]
+Endpoint: TypeAlias = Literal["v1", "v2", "other"]
+"""/v1/listen, /v2/listen, or a socket of the SDK that is not for transcripts."""
 Strings: TypeAlias = str | Sequence[str]
 """One value, or several: they travel as a repeated parameter."""
 
@@ -134,12 +135,21 @@ class StreamingOptions:
 
     def query(self) -> dict[str, str | list[str]]:
         """Give the query parameters as they travel."""
-        query = {name: _wire(value) for name, value in self._given().items() if name not in _SDK_ONLY}
+        query = {name: wire(value) for name, value in self._given().items() if name not in _SDK_ONLY}
         if isinstance(self.extra, Mapping):
-            query.update({name: _wire(value) for name, value in self.extra.items() if value is not None})
+            query.update({name: wire(value) for name, value in self.extra.items() if value is not None})
         elif self.extra is not None:
-            query["extra"] = _wire(self.extra)
+            query["extra"] = wire(self.extra)
         return query
+
+    def headers(self) -> dict[str, str] | None:
+        """Give the headers beside those that the client sends, for an SDK whose `start()` takes them."""
+        headers = dict(
+            cast("Mapping[str, str]", (self.request_options or {}).get("additional_headers") or {})
+        )
+        if self.authorization is not None:
+            headers["Authorization"] = self.authorization
+        return headers or None
 
     def connect_arguments(self, connect: Callable[..., object]) -> dict[str, object]:
         """Give the arguments for this `connect()`; what it does not know goes through its `request_options`."""
@@ -178,19 +188,22 @@ class Settings:
     listen: bool
 
     def __post_init__(self) -> None:
-        if self.max_buffer_size < 1:
-            raise ValueError(f"max_buffer_size must be at least 1, not {self.max_buffer_size}")
+        size = cast("object", self.max_buffer_size)
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"max_buffer_size must be a whole number of at least 1, not {size!r}")
         if self.overflow not in get_args(Overflow):
             raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {self.overflow!r}")
         for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be more than 0, not {value!r}")
+            if value is None and name == "keepalive_seconds":
+                continue
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise ValueError(f"{name} must be a number above 0, not {value!r}")
 
 
-def _wire(value: object) -> str | list[str]:
+def wire(value: object) -> str | list[str]:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        return [str(_wire(item)) for item in cast("Iterable[object]", value)]
+        return [str(wire(item)) for item in cast("Iterable[object]", value)]
     return str(value)

@@ -9,7 +9,7 @@ from ._errors import ConnectionLost
 from ._events import MetadataEvent
 from ._options import Endpoint
 
-_NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006
+NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006
 
 _REASONS = {
     "DATA0000": "the audio could not be decoded: check `encoding`, `sample_rate` and `channels`",
@@ -33,9 +33,14 @@ class CloseInfo:
     """Nova's last message; None when it did not come, and for Flux."""
 
 
+def is_failure(cause: Exception | None) -> bool:
+    """Tell whether what the SDK reported is more than that the socket was closed, which the close code tells too."""
+    return cause is not None and not type(cause).__module__.startswith("websockets.")
+
+
 def is_clean(code: int | None, endpoint: Endpoint, *, asked: bool) -> bool:
     """Tell whether a close code is the agreed end; Flux answers CloseStream without a status."""
-    return code == _NORMAL or (code == _NO_STATUS and asked and endpoint == "v2")
+    return code == NORMAL or (code == _NO_STATUS and asked and endpoint == "v2")
 
 
 def connection_lost(
@@ -45,8 +50,10 @@ def connection_lost(
     sent = getattr(cause, "sent", None)  # where our side broke off, as over a message that is too big
     if code == _BROKEN and sent is not None:
         code, reason = int(sent.code), str(sent.reason)
+    elif code == NORMAL and is_failure(cause):  # the SDK has closed after a failure of its own
+        code, reason = None, ""
     if code is not None:
-        hint = _hint(reason) if reason else str(cause or "")
+        hint = _hint(reason) if reason else str(cause or "") if code == _BROKEN or sent else ""
         parts = [f"the stream ended with close code {code}", reason, f"({hint})" if hint else ""]
         text = " ".join(part for part in parts if part)
     elif isinstance(cause, RuntimeError) and "recv" in str(cause):
@@ -58,7 +65,9 @@ def connection_lost(
         reason = f"{type(cause).__name__}: {cause}"
         text = f"the SDK stopped listening: {reason}"
     else:
-        reason = text = "the application stopped listening"
+        reason = text = "the application stopped listening, or the connection ended without a close code"
+    if request_id:
+        text += f" [request id {request_id}]"
     lost = ConnectionLost(text, code=code, reason=reason, request_id=request_id)
     lost.__cause__ = cause
     return lost

@@ -13,7 +13,7 @@ from ._lifecycle import Lifecycle
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_FRAME_MS = {"v1": 100, "v2": 80}
+_FRAME_MS = {"v1": 100, "v2": 80, "other": 100}
 
 
 class AudioSender:
@@ -23,6 +23,7 @@ class AudioSender:
         self._life = life
         self._lock = anyio.Lock(fast_acquire=True)
         self._bytes_sent = 0
+        self._pacer: Pacer | None = None
         self.configure()
 
     def configure(self) -> None:
@@ -37,7 +38,7 @@ class AudioSender:
         return self._format.seconds(self._bytes_sent) if self._format else None
 
     def pacer(self, pace: float | None) -> Pacer | None:
-        """Make what spaces the frames out from now on.
+        """Give what spaces the frames out.
 
         :raises ValueError: for a pace of no speed, or audio whose bytes are not time.
         """
@@ -50,16 +51,30 @@ class AudioSender:
                 "pace needs raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw"
                 " and its sample_rate"
             )
-        return Pacer(pace, anyio.current_time())
+        now = anyio.current_time()
+        if self._pacer is None or self._pacer.pace != pace or self._pacer.next_due < now:
+            self._pacer = Pacer(pace, now)
+        return (
+            self._pacer
+        )  # one that is ahead of the clock goes on: each call alone would send its first frame at once
 
     async def send(self, piece: Buffer, pacer: Pacer | None) -> None:
-        """Send a piece; its frames stay together. Raises what `Lifecycle.check_open` and `send_media` raise."""
-        async with self._lock:
-            for frame in self._cutter.cut(piece):
-                if pacer is not None and self._format is not None:
-                    await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
-                else:
+        """Send a piece. Raises what `Lifecycle.check_open` and `send_media` raise.
+
+        The frames of a piece stay together, unless they are paced: others need not wait for all of them.
+        """
+        if pacer is None or self._format is None:
+            async with self._lock:
+                for frame in self._cutter.cut(piece):
                     await checkpoint()  # a source that is always ready must not starve the listener
-                self._life.check_open()
-                await self._life.send_media(frame)
-                self._bytes_sent += len(frame)
+                    await self._send_frame(frame)
+            return
+        for frame in self._cutter.cut(piece):
+            await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
+            async with self._lock:
+                await self._send_frame(frame)
+
+    async def _send_frame(self, frame: bytes) -> None:
+        self._life.check_open()
+        await self._life.send_media(frame)
+        self._bytes_sent += len(frame)

@@ -6,6 +6,8 @@ audio    the application -> send() / feed() -> Lifecycle.send_media -> adapter
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -61,9 +63,12 @@ class StreamSession:
 
     def __init__(self, adapter: Adapter, settings: Settings) -> None:
         self._settings = settings
-        self._life = Lifecycle(adapter, settings, on_event=self._on_event, on_end=self._on_end)
+        self._life = Lifecycle(
+            adapter, settings, on_event=self._on_event, on_finish=self._on_finish, on_end=self._on_end
+        )
         self._assembler = UtteranceAssembler()
         self._utterance: Utterance | None = None  # completed by the event handed out last
+        self._completed: deque[Utterance] = deque()  # by the end of the stream, and not handed out yet
         self._awaiting: list[_Answer] = []
         self._configure_lock = anyio.Lock()
         self._is_iterating = self._was_error_seen = False
@@ -92,6 +97,7 @@ class StreamSession:
         try:
             await self._life.open()
         except BaseException:
+            self._was_error_seen = True
             self._buffer.put_away()
             raise
         self._audio.configure()
@@ -153,7 +159,7 @@ class StreamSession:
         Deepgram's rule: an utterance ends with `speech_final`, else with `UtteranceEnd`, else with the stream
         (`confirmed=False`). Ends, raises and is cancelled as iterating the session does, which it is.
         """
-        return _Utterances(self._next_utterances)
+        return _Utterances(self._next_utterance)
 
     @property
     def accumulated_transcript(self) -> str:
@@ -199,7 +205,8 @@ class StreamSession:
         """Send a source in the background; its end is `finish()`, unless told otherwise.
 
         An exception in the source comes out of the iteration as itself, after the events that had arrived. The end of
-        the session stops the source where it is; an async generator is closed.
+        the session stops the source where it is, so iterate (or wait) in the body; an async generator is closed. A source
+        that cannot be cancelled (a read in a thread) does not hold up the end, but goes on until it returns.
 
         :raises TypeError: :raises ValueError: :raises SessionClosed: as `send()` does.
         """
@@ -215,8 +222,12 @@ class StreamSession:
                             await self._audio.send(piece, pacer)
                         except DeepgramStreamError:
                             return  # the iteration tells
+            except asyncio.CancelledError:
+                if not self._life.source_cancelled():
+                    raise
+                return
             except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
-                self._life.conclude(error)
+                self._life.source_failed(error)
                 return
             if finish:
                 self._life.request_finish()
@@ -245,12 +256,19 @@ class StreamSession:
         time; the next one waits.
 
         :raises ConfigureError: when Deepgram refuses, or does not answer within 10 s.
-        :raises ValueError: for no change, or a value of the wrong type.
+        :raises ValueError: for no change; :raises TypeError: for a value that is no JSON.
+        :raises RuntimeError: when the installed SDK does not know Configure (for Nova it takes 7.13 or newer).
         :raises SessionClosed: :raises ConnectionLost: as `send()` does.
         """
         if not changes:
             raise ValueError("configure() needs a change, such as keyterms=[...]")
         self._entered_buffer()
+        self._life.check_open()
+        if not self._life.adapter.can_configure:
+            raise RuntimeError(
+                f"the installed deepgram-sdk does not know Configure on /{self._life.adapter.endpoint}/listen: for Nova"
+                " it takes 7.13 or newer"
+            )
         async with self._configure_lock:
             answer = await self._ask(
                 "Configure",
@@ -265,7 +283,11 @@ class StreamSession:
             raise ConfigureError(
                 f"Deepgram refused the change: {text}", code=answer.code, description=answer.description
             )
-        raise ConfigureError("Deepgram did not answer the Configure")
+        raise ConfigureError(
+            "the stream ended before Deepgram answered the Configure"
+            if self.close_info is not None
+            else f"Deepgram did not answer the Configure within {_CONFIGURE_TIMEOUT_SECONDS} s"
+        )
 
     async def keep_alive(self) -> None:
         """Send a KeepAlive now (v1), besides those that `keepalive_seconds` sends.
@@ -288,8 +310,8 @@ class StreamSession:
     async def finish(self) -> CloseInfo:
         """End the stream in order: no more audio, then all that is still to come, until the server has closed.
 
-        Sends Finalize (v1) and CloseStream. Events go on meanwhile, so go on consuming, or consume afterwards what the
-        buffer holds. Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer.
+        Sends Finalize (v1) and CloseStream. Events go on meanwhile; they can be consumed then or afterwards, for from here
+        on the SDK is not held back by a full buffer. Not to be awaited in a handler of the SDK, which waits for it. Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer.
         May be called again, and from several tasks; cancelling leaves the ending under way. Never raises for the way in
         which the stream ended: that is in the result, and the iteration raises it.
         """
@@ -310,9 +332,10 @@ class StreamSession:
 
         :raises RuntimeError: before the session is entered, where that makes the connection.
         """
-        if self._life.adapter.connection is None:
-            raise RuntimeError("there is no connection before the session is entered")
-        return self._life.adapter.connection
+        connection: LiveConnection | None = self._life.adapter.connection
+        if connection is None:
+            raise RuntimeError("the session has not been entered, so there is no connection yet")
+        return connection
 
     @property
     def request_id(self) -> str:
@@ -346,10 +369,18 @@ class StreamSession:
             answer.offer(event)
         return self._entered_buffer().put(event)
 
-    def _on_end(self, error: Exception | None) -> None:
+    def _on_finish(self) -> None:
+        # What is still to come is not much, and all of it is wanted: who finishes first and consumes then gets it too.
+        self._entered_buffer().stop_holding_back()
+
+    def _on_end(self, error: Exception | None, last: AnyStreamEvent | None) -> None:
         for answer in self._awaiting:
             answer.came.set()
-        self._entered_buffer().close(error)
+        buffer = self._entered_buffer()
+        buffer.stop_holding_back()
+        if last is not None:
+            buffer.put(last)
+        buffer.close(error)
 
     @contextmanager
     def _telling(self) -> Generator[None]:
@@ -360,17 +391,21 @@ class StreamSession:
             self._was_error_seen |= isinstance(error, ConnectionLost) or error is self._life.error
             raise
 
-    async def _next_utterances(self) -> list[Utterance]:
-        """Iterate one event; return what it, or the end of the stream, completes."""
-        try:
-            await anext(self)
-        except Exception:
-            left = self._assembler.end() if self.close_info is not None else []
-            if not left:
-                raise
-            self._was_error_seen = False  # it comes out after these
-            return left
-        return [self._utterance] if self._utterance is not None else []
+    async def _next_utterance(self) -> Utterance:
+        """Iterate until an event, or the end of the stream, completes an utterance."""
+        while not self._completed:
+            try:
+                await anext(self)
+            except Exception as error:
+                if isinstance(error, StopAsyncIteration) or error is self._life.error:
+                    self._completed.extend(self._assembler.end())
+                if not self._completed:
+                    raise
+                self._was_error_seen = False  # it comes out after these
+            else:
+                if self._utterance is not None:
+                    self._completed.append(self._utterance)
+        return self._completed.popleft()
 
     async def _control(self, kind: str, **fields: object) -> None:
         with self._telling():
@@ -393,6 +428,7 @@ class StreamSession:
 
     def _only_on(self, endpoint: str, kind: str, instead: str) -> None:
         self._entered_buffer()
+        self._life.check_open()
         if self._life.adapter.endpoint != endpoint:
             raise RuntimeError(f"/{self._life.adapter.endpoint}/listen has no {kind}: {instead}")
 
@@ -414,14 +450,11 @@ class _Answer:
 class _Utterances:
     """A class, since an async generator that is left by `break` would need a task of its own to be closed."""
 
-    def __init__(self, advance: Callable[[], Awaitable[list[Utterance]]]) -> None:
+    def __init__(self, advance: Callable[[], Awaitable[Utterance]]) -> None:
         self._advance = advance
-        self._completed: list[Utterance] = []
 
     def __aiter__(self) -> _Utterances:
         return self
 
     async def __anext__(self) -> Utterance:
-        while not self._completed:
-            self._completed = await self._advance()
-        return self._completed.pop(0)
+        return await self._advance()

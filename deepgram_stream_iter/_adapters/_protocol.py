@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import anyio
+
+from deepgram_stream_iter._adapters import private
+from deepgram_stream_iter._adapters.boundary import Boundary
+from deepgram_stream_iter._errors import ConnectError
 from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._options import Endpoint
+
+_LOOK_SECONDS = 0.25
+_LAST_MESSAGES_SECONDS = 1.0
+"""For the SDK to hand out what it has read before the socket was closed."""
 
 
 class Sink(Protocol):
@@ -24,67 +34,123 @@ class Sink(Protocol):
 class LiveConnection(Protocol):
     """A connection of the SDK, of any dialect."""
 
-    def on(self, event_name: Any, callback: Callable[..., Any], /) -> object:  # noqa: ANN401  (the SDK's own type)
+    def on(self, event: Any, handler: Callable[..., Any], /) -> object:
         """Register a handler."""
         ...
 
 
-class Adapter(Protocol):
-    """One connection of the SDK."""
+class Adapter:
+    """One connection of the SDK: what the dialects share. Everything but `listen()` raises what the SDK raises."""
 
-    @property
-    def connection(self) -> LiveConnection | None:
+    def __init__(self, connection: Any, boundary: Boundary) -> None:
+        self.connection = connection
         """The SDK's connection; None before `open()`, where that makes it."""
-        ...
+        self._boundary = boundary
+        self._websocket: Any = (
+            None  # held on to: SDK 3 and 4 forget it before it can be asked for its close code
+        )
+        self._sink: Sink | None = None
+        self._reported: Exception | None = None  # by the SDK's error callback, which comes before the end
 
     @property
     def endpoint(self) -> Endpoint:
         """Which protocol the connection speaks, from `open()` on."""
-        ...
+        path = self._target[0] or type(self.connection).__module__.replace(".", "/")
+        if "listen" not in path:
+            return "other"
+        return "v2" if "v2" in path else "v1"
 
     @property
     def query(self) -> Mapping[str, str | Sequence[str]]:
-        """The parameters of the connection as they travelled, from `open()` on; empty when nobody can tell."""
-        ...
+        """The parameters of the connection as they travelled; a single value stands for itself; empty if not known."""
+        return {name: values[0] if len(values) == 1 else values for name, values in self._target[1].items()}
 
     @property
     def request_id(self) -> str:
-        """Deepgram's id of the stream, from `open()` on; empty where nobody can tell."""
-        ...
+        """Deepgram's id of the stream; empty where nobody can tell."""
+        return private.request_id(self._websocket)
 
     @property
     def close_frame(self) -> tuple[int | None, str]:
         """The close code and reason of the socket; None while it is open."""
-        ...
+        return private.close_frame(self._websocket)
 
-    async def open(self) -> None:
-        """Make the connection if it is not there yet. Raises what the SDK raises; cancelling leaves no socket."""
-        ...
+    @property
+    def sends_keepalives(self) -> bool:
+        """Whether the SDK keeps the connection alive by itself."""
+        return private.sends_keepalives(self.connection)
 
-    def attach(self, sink: Sink, *, listen: bool) -> None:
-        """Register the callbacks; `listen` says that `listen()` will tell the end, and not the SDK's callback."""
-        ...
+    @property
+    def can_configure(self) -> bool:
+        """Whether the SDK can read the answer to a Configure."""
+        return True
+
+    @property
+    def _target(self) -> tuple[str, dict[str, list[str]]]:
+        return private.request_target(self._websocket)
+
+    async def open(self, sink: Sink) -> None:
+        """Make the connection if it is not there yet, and register the callbacks; cancelling leaves no socket."""
+        raise NotImplementedError
+
+    async def listen(self) -> None:
+        """Run the SDK's listener, where it does not run by itself, and tell the sink its end; raises nothing."""
+        raise NotImplementedError
+
+    async def observe(self) -> None:
+        """Tell the sink the end of a listener that somebody else runs."""
+        raise NotImplementedError
+
+    async def send(self, data: bytes | str) -> None:
+        """Send a binary frame (audio) or a text frame (a control message)."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Close the socket by the closing handshake, and have the SDK clean up. Unbounded; may be cancelled."""
+        raise NotImplementedError
 
     def detach(self) -> None:
         """Put nothing into the sink from now on; the callbacks stay registered, for the SDK knows no way back."""
-        ...
-
-    async def listen(self) -> None:
-        """Run the SDK's listener to its end and tell the sink; never raises but when cancelled."""
-        ...
-
-    async def send_media(self, data: bytes) -> None:
-        """Send a binary frame. Raises what the SDK raises."""
-        ...
-
-    async def send_control(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Send the control message of this `type` with these fields. Raises what the SDK raises."""
-        ...
-
-    async def close(self) -> None:
-        """Close the socket by the closing handshake, and leave the SDK's context. Unbounded; may be cancelled."""
-        ...
+        self._sink = None
+        self._boundary.close()
 
     def abort(self) -> None:
         """Drop the socket without a handshake; nothing happens when it is closed."""
-        ...
+        private.abort(self._websocket)
+
+    def _take_over(self) -> None:
+        """Look at a connection that was there before the session.
+
+        :raises ConnectError: when it has been closed.
+        """
+        self._websocket = private.websocket_of(self.connection)
+        if self.close_frame[0] is not None:
+            raise ConnectError("the connection has been closed already: make a new one")
+
+    async def _told_or_closed(self, told: anyio.Event) -> None:
+        """Wait for a callback that tells the end; it may not come (another handler raised), so watch the socket too."""
+        wait_closed = getattr(self._websocket, "wait_closed", None)  # async websockets have one
+        async with anyio.create_task_group() as tasks:
+
+            async def watch_socket() -> None:
+                if inspect.iscoroutinefunction(wait_closed):
+                    await wait_closed()
+                elif self._websocket is None:
+                    return
+                else:  # a sync websocket tells nobody
+                    while self.close_frame[0] is None and not private.listener_is_dead(self.connection):  # noqa: ASYNC110
+                        await anyio.sleep(_LOOK_SECONDS)
+                with anyio.move_on_after(_LAST_MESSAGES_SECONDS):
+                    await told.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(watch_socket)
+            await told.wait()
+            tasks.cancel_scope.cancel()
+
+    def _arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+        return None if self._sink is None else self._sink.arrived(event)
+
+    def _listening_ended(self, cause: Exception | None) -> None:
+        if self._sink is not None:
+            self._sink.listening_ended(cause)

@@ -192,4 +192,6 @@ def _number(value: object) -> float | None:
 
 
 def _integer(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():  # SDK 6 makes floats of channel numbers
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,165 +1,115 @@
-"""The dialect of SDK 5 to 7, async client: `on(EventType, handler)` and `start_listening()`.
+"""The dialect of SDK 5 to 7: `on(EventType, handler)` and `start_listening()`.
 
 events   start_listening() -> our MESSAGE handler -> decode -> the session's sink
-audio    the session -> send_media() / send_*() -> the SDK
+audio    the session -> send_media() -> the SDK
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
-from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeGuard
+from collections.abc import Awaitable
+from typing import Any
 
-from deepgram.core.events import EventType
-from deepgram.listen.v1.types import ListenV1Configure
+import anyio
 
-from deepgram_stream_iter._adapters import websocket
-from deepgram_stream_iter._adapters._protocol import LiveConnection, Sink
+from deepgram_stream_iter._adapters import private
+from deepgram_stream_iter._adapters._protocol import Adapter, Sink
+from deepgram_stream_iter._adapters.boundary import AcrossThreads, Boundary, OnLoop
 from deepgram_stream_iter._adapters.decode import decode
-from deepgram_stream_iter._options import Endpoint
-
-_SENDERS = {
-    "Finalize": "send_finalize",
-    "CloseStream": "send_close_stream",
-    "KeepAlive": "send_keep_alive",
-    "ForceEndTurn": "send_force_end_turn",
-    "Configure": "send_configure",
-}
+from deepgram_stream_iter._errors import ConnectError
 
 
-class EmitterConnection(LiveConnection, Protocol):
-    """What a connection of SDK 5 to 7 offers of what is used here."""
-
-    async def start_listening(self) -> None:
-        """Emit events until the connection ends."""
-        ...
-
-    async def send_media(self, message: bytes) -> None:
-        """Send audio."""
-        ...
-
-
-class EmitterAdapter:
+class EmitterAdapter(Adapter):
     """A connection of SDK 5 to 7: given live, or as the context that makes it."""
 
-    def __init__(
-        self,
-        *,
-        connection: EmitterConnection | None = None,
-        context: AbstractAsyncContextManager[EmitterConnection] | None = None,
-    ) -> None:
-        self._connection, self._context = connection, context
-        self._sink: Sink | None = None
-        self._reported: Exception | None = None  # by the ERROR callback, which comes before the end
+    def __init__(self, connection: Any, context: Any, boundary: Boundary) -> None:
+        super().__init__(connection, boundary)
+        self._context = context
+        self.expected: frozenset[str] = frozenset()
+        """The names of the parameters that the SDK was asked to send."""
+        self._closed = anyio.Event()
+
+    @classmethod
+    def of(cls, target: Any) -> EmitterAdapter | None:
+        """Make an adapter for a live connection, or for what `connect()` returned; None for anything else."""
+        listening = getattr(target, "start_listening", None)
+        if callable(listening) and callable(getattr(target, "on", None)):
+            return cls(target, None, OnLoop() if inspect.iscoroutinefunction(listening) else AcrossThreads())
+        if hasattr(target, "listen") or not hasattr(
+            target, "gen"
+        ):  # what @contextmanager makes has its generator
+            return None
+        return cls(None, target, OnLoop() if hasattr(target, "__aenter__") else AcrossThreads())
 
     @property
-    def connection(self) -> EmitterConnection | None:
-        """The SDK's connection; None before `open()` has made it."""
-        return self._connection
+    def can_configure(self) -> bool:
+        """Where the SDK cannot send one, it does not know its answers: SDK 5 would stop listening over one."""
+        return hasattr(self.connection, "send_configure")
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """Flux has neither Finalize nor KeepAlive, and so no method to send them."""
-        return "v1" if hasattr(self._connection, "send_finalize") else "v2"
+    async def open(self, sink: Sink) -> None:
+        """Enter the SDK's context, where there is one, and register.
 
-    @property
-    def query(self) -> Mapping[str, str | Sequence[str]]:
-        """The parameters of the request, a list of values each; a single value stands for itself."""
-        _, query = websocket.request_target(self._connection)
-        return {name: values[0] if len(values) == 1 else values for name, values in query.items()}
+        The handlers are plain functions: the SDK would cut off a CLOSE handler that awaits when it is cancelled.
+        """
+        from deepgram.core.events import EventType  # noqa: PLC0415  (SDK 3 and 4 do not have it)
 
-    @property
-    def request_id(self) -> str:
-        """Deepgram's id of the stream."""
-        return websocket.request_id(self._connection)
-
-    @property
-    def close_frame(self) -> tuple[int | None, str]:
-        """The close code and reason."""
-        return websocket.close_frame(self._connection)
-
-    async def open(self) -> None:
-        """Enter the SDK's context, where there is one."""
-        if self._context is not None:
-            self._connection = await self._context.__aenter__()
-
-    def attach(self, sink: Sink, *, listen: bool) -> None:
-        """Register plain handlers: the SDK would cut off a CLOSE handler that awaits when it is cancelled."""
+        self._boundary.bind()
+        if self._context is None:
+            self._take_over()
+        else:
+            self.connection = await self._boundary.enter(self._context)
+            self._websocket = private.websocket_of(self.connection)
+            self._check_what_was_sent()
+        if not callable(getattr(self.connection, "start_listening", None)):
+            raise TypeError(f"there is nothing to listen to in a {type(self.connection).__name__}")
         self._sink = sink
-        connection = self._live()
-        connection.on(EventType.MESSAGE, self._on_message)
-        connection.on(EventType.ERROR, self._on_error)
-        if not listen:
-            connection.on(EventType.CLOSE, self._on_close)
+        self.connection.on(EventType.MESSAGE, self._on_message)
+        self.connection.on(EventType.ERROR, self._on_error)
+        self.connection.on(EventType.CLOSE, self._on_close)
 
-    def detach(self) -> None:
-        """Make the handlers do nothing."""
-        self._sink = None
+    def _check_what_was_sent(self) -> None:
+        """Refuse a connection without options that were asked for: SDK 5 drops those that it does not know."""
+        path, query = self._target
+        if path and (dropped := sorted(self.expected - query.keys())):
+            version = importlib.metadata.version("deepgram-sdk")
+            reason = (
+                f"deepgram-sdk {version} does not send {', '.join(dropped)}: use a newer one, or leave it out"
+            )
+            raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
 
     async def listen(self) -> None:
         """Run `start_listening()`; what escapes it (a handler's exception, on SDK 5) is the cause of the end."""
         escaped: Exception | None = None
         try:
-            await self._live().start_listening()
+            await self._boundary.run(self.connection.start_listening)
         except Exception as error:  # noqa: BLE001  (whatever it is, the session tells it)
             escaped = error
-        if self._sink is not None:
-            self._sink.listening_ended(escaped or self._reported)
+        self._listening_ended(escaped or self._reported)
 
-    async def send_media(self, data: bytes) -> None:
-        """Send audio."""
-        await self._live().send_media(data)
+    async def observe(self) -> None:
+        """Wait for the CLOSE callback."""
+        await self._told_or_closed(self._closed)
+        self._listening_ended(self._reported)
 
-    async def send_control(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Send a control message through the method that the SDK has for it."""
-        send = getattr(self._live(), _SENDERS[kind], None)
-        if send is None:
-            raise NotImplementedError(
-                f"the installed deepgram-sdk cannot send {kind} on /{self.endpoint}/listen"
-            )
-        if kind != "Configure":
-            await send()
-        elif self.endpoint == "v1":  # this one takes a model only
-            await send(ListenV1Configure.model_validate({"type": kind, **fields}))
-        else:
-            await send({"type": kind, **fields})
+    async def send(self, data: bytes | str) -> None:
+        """Send through `send_media()`, which sends text as text on every version; the methods for control do not last."""
+        await self._boundary.call(self.connection.send_media, data)
 
     async def close(self) -> None:
         """Leave the context; a connection that the application entered is closed, and left by the application."""
         if self._context is not None:
-            await self._context.__aexit__(None, None, None)
-        else:
-            await websocket.close(self._connection)
-
-    def abort(self) -> None:
-        """Drop the socket."""
-        websocket.abort(self._connection)
-
-    def _live(self) -> EmitterConnection:
-        if self._connection is None:
-            raise RuntimeError("the connection has not been opened")
-        return self._connection
+            await self._boundary.leave(self._context)
+        elif hasattr(self._websocket, "close"):
+            await self._boundary.call(self._websocket.close)
 
     def _on_message(self, message: object) -> Awaitable[None] | None:
-        return None if self._sink is None else self._sink.arrived(decode(message))
+        event = decode(message)
+        return self._boundary.deliver(lambda: self._arrived(event))
 
     def _on_error(self, error: object) -> None:
         if isinstance(error, Exception):
             self._reported = error
 
     def _on_close(self, _: object) -> None:
-        if self._sink is not None:
-            self._sink.listening_ended(self._reported)
-
-
-def is_emitter(target: object) -> TypeGuard[EmitterConnection]:
-    """Tell whether a target is a live connection of this dialect."""
-    return callable(getattr(target, "on", None)) and inspect.iscoroutinefunction(
-        getattr(target, "start_listening", None)
-    )
-
-
-def is_connecting(target: object) -> TypeGuard[AbstractAsyncContextManager[EmitterConnection]]:
-    """Tell whether a target is what `connect()` returned, not entered yet."""
-    return hasattr(target, "__aenter__") and hasattr(target, "__aexit__") and not hasattr(target, "listen")
+        self._boundary.deliver(self._closed.set)

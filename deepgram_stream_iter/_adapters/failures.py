@@ -14,6 +14,8 @@ _EMITTERS = frozenset({"_emit", "_emit_async"})
 _NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
 """On Python 3.10 asyncio's TimeoutError is not the built-in one."""
 
+_WRONG_HEADER = "the API key or authorization has a character that a header may not have, such as a newline"
+
 _HINTS = {
     400: "an option is wrong for this model or endpoint",
     401: "check the API key (DEEPGRAM_API_KEY) or whether the token has expired",
@@ -39,7 +41,13 @@ def connect_error(failure: BaseException) -> ConnectError | None:
     if status is None:
         if not isinstance(failure, _NETWORK_ERRORS) and not _is_of_websockets(failure):
             return None
-        reason = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+        # websockets quotes a header that it refuses, and that may be the one with the key.
+        detail = (
+            str(failure)
+            if isinstance(failure, OSError)
+            else _WRONG_HEADER * ("Header" in type(failure).__name__)
+        )
+        reason = f"{type(failure).__name__}: {detail}" if detail else type(failure).__name__
         return ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
     parts = [f"Deepgram refused the connection: HTTP {status}", reason]
     if status in _HINTS:

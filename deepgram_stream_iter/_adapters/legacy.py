@@ -1,0 +1,155 @@
+"""The dialect of SDK 3 and 4: `on(LiveTranscriptionEvents, handler)`, `start()` and `finish()`.
+
+    events   the SDK's own listener -> our handler for each event -> decode -> the session's sink
+    audio    the session -> send() -> the SDK
+
+`start()` listens by itself. `finish()` would close 0.5 s after CloseStream, whatever is still to come, so it is called
+only when the socket has ended.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from deepgram_stream_iter._adapters import private
+from deepgram_stream_iter._adapters._protocol import Adapter, Sink
+from deepgram_stream_iter._adapters.boundary import AcrossThreads, OnLoop
+from deepgram_stream_iter._adapters.decode import decode
+from deepgram_stream_iter._errors import ConnectError
+
+_PAYLOADS = ("result", "metadata", "speech_started", "utterance_end", "unhandled", "error", "close")
+"""By which name the SDK gives a handler its message; sync clients give errors by position."""
+_LOOK_SECONDS = 0.02
+"""How often to look whether the SDK has cleaned up; it tells nobody."""
+
+
+class LegacyAdapter(Adapter):
+    """A connection of SDK 3 or 4, started already or not."""
+
+    def __init__(
+        self, connection: Any, options: Mapping[str, object] | None, headers: Mapping[str, str] | None
+    ) -> None:
+        super().__init__(
+            connection, OnLoop() if inspect.iscoroutinefunction(connection.start) else AcrossThreads()
+        )
+        self._options, self._headers = options, headers
+        self._close_told = anyio.Event()
+
+    @staticmethod
+    def speaks(target: object) -> bool:
+        """Tell whether a target is a connection of this dialect."""
+        return all(callable(getattr(target, name, None)) for name in ("on", "start", "send", "finish"))
+
+    async def open(self, sink: Sink) -> None:
+        """Register, and start the connection unless it was started already.
+
+        :raises ConnectError: when the SDK's `start()` returned False, which says no more.
+        """
+        self._boundary.bind()
+        is_started = await self._boundary.call(self.connection.is_connected)
+        if is_started and self._options is not None:
+            raise TypeError("this connection was started already and has its options: leave them out")
+        if not is_started and self._options is None:
+            raise TypeError("this connection was not started yet, so the session does: give it the options")
+        if is_started:
+            self._take_over()
+        self._sink = sink
+        self._register()  # before the start, for messages may come at once
+        if not is_started:
+            headers = dict(self._headers) if self._headers else None
+            if (
+                await self._boundary.call(self.connection.start, dict(self._options or {}), None, headers)
+                is False
+            ):
+                reason = "the SDK's start() returned False; SDK 3 and 4 tell the cause in their log only"
+                raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
+            self._websocket = private.websocket_of(self.connection)
+
+    async def listen(self) -> None:
+        """Wait for the end of the SDK's listener, which runs by itself.
+
+        `Close` alone is not the end: an application's `finish()`, or a failure in the SDK, tells it first and closes the
+        socket half a second later.
+        """
+        await self._told_or_closed(self._close_told)
+        while not self._is_over:  # noqa: ASYNC110  (nobody tells)
+            await anyio.sleep(_LOOK_SECONDS)
+        self._listening_ended(self._reported)
+
+    @property
+    def _is_over(self) -> bool:
+        is_closed = self._websocket is None or self.close_frame[0] is not None
+        return is_closed or private.listener_is_dead(self.connection)
+
+    async def observe(self) -> None:
+        """Wait for the same."""
+        await self.listen()
+
+    async def send(self, data: bytes | str) -> None:
+        """Send, and take the SDK's False for the failure that it is (its True about a closed socket is not asked for)."""
+        if not await self._boundary.call(self.connection.send, data):
+            raise ConnectionError("the SDK's send() found the socket closed")
+
+    async def close(self) -> None:
+        """Close the socket, let the SDK see it, and have it clean up."""
+        if self.close_frame[0] is None and hasattr(self._websocket, "close"):
+            await self._boundary.call(self._websocket.close)
+        while await self._boundary.call(self.connection.is_connected):  # noqa: ASYNC110  (nobody tells)
+            await anyio.sleep(_LOOK_SECONDS)
+        await self._boundary.call(self.connection.finish)
+
+    def _register(self) -> None:
+        events: Any = importlib.import_module("deepgram").LiveTranscriptionEvents  # other SDKs do not have it
+        for event in (events.Transcript, events.Metadata, events.SpeechStarted, events.UtteranceEnd):
+            self.connection.on(event, self._handler(self._on_message))
+        self.connection.on(events.Unhandled, self._handler(self._on_unhandled))
+        self.connection.on(events.Error, self._handler(self._on_error))
+        self.connection.on(events.Close, self._handler(self._on_close))
+
+    def _handler(self, take: Callable[[object], Awaitable[None] | None]) -> Callable[..., object]:
+        """Make what the SDK wants: a coroutine function for an async client, a plain one for a sync one."""
+
+        def plain(_client: object, *arguments: object, **named: object) -> Awaitable[None] | None:
+            payload = next(
+                (named[name] for name in _PAYLOADS if name in named), arguments[0] if arguments else None
+            )
+            return take(payload)
+
+        async def coroutine(client: object, *arguments: object, **named: object) -> None:
+            wait = plain(client, *arguments, **named)  # nothing is awaited before the event is in safety
+            if wait is not None:
+                await wait
+
+        return plain if self._boundary.is_threaded else coroutine
+
+    def _on_message(self, message: object) -> Awaitable[None] | None:
+        event = decode(message)
+        return self._boundary.deliver(lambda: self._arrived(event))
+
+    def _on_unhandled(self, message: object) -> Awaitable[None] | None:
+        try:
+            event = decode(json.loads(getattr(message, "raw", "")))
+        except ValueError:
+            event = decode(None)
+        event = replace(event, raw=message)
+        return self._boundary.deliver(lambda: self._arrived(event))
+
+    def _on_error(self, message: object) -> Awaitable[None] | None:
+        if getattr(message, "type", "") == "Error":  # Deepgram's; the SDK's own are of other types
+            return self._on_message(message)
+        # A sync client calls us in its `except` block. Of an async one there is but the text.
+        text = ": ".join(str(getattr(message, name, "")) for name in ("description", "message"))
+        raised = sys.exc_info()[1]
+        self._reported = raised if isinstance(raised, Exception) else RuntimeError(text)
+        return None
+
+    def _on_close(self, _: object) -> Awaitable[None] | None:
+        return self._boundary.deliver(self._close_told.set)
