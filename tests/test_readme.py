@@ -8,13 +8,14 @@ import inspect
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import deepgram
 import pytest
 from deepgram import AsyncDeepgramClient
 from deepgram.core.events import EventType
 
-from deepgram_stream_iter import StreamingOptions, stream
+from deepgram_stream_iter import StreamEvent, StreamingOptions, stream
 from deepgram_stream_iter.testing import DeepgramServer, messages
 
 README = Path(__file__).parents[1] / "README.md"
@@ -37,7 +38,12 @@ async def microphone() -> AsyncIterator[bytes]:
 
 async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Run a block of the README with a client of the local server; return what it handled."""
-    monkeypatch.setattr(deepgram, "AsyncDeepgramClient", server.client)
+    real, client = deepgram.AsyncDeepgramClient, server.client()
+
+    def make(**given: Any) -> AsyncDeepgramClient:
+        return real(**given) if given else client
+
+    monkeypatch.setattr(deepgram, "AsyncDeepgramClient", make)
     handled: list[object] = []
     names = {
         "asyncio": asyncio,
@@ -46,6 +52,7 @@ async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch
         "handle": handled.append,
         "existing_handler": handled.append,
         "EventType": EventType,
+        "StreamEvent": StreamEvent,
         "StreamingOptions": StreamingOptions,
         "stream": stream,
     }
@@ -63,6 +70,8 @@ async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch
         ("sentences", "good morning\n", 0),
         ("events", "speech\ngood\nmorning\n\n", 1),
         ("beside", "", 6),
+        ("moved", "good morning\n", 0),
+        ("step", "speech\n", 6),
         ("testing", "", 0),
     ],
 )
@@ -84,7 +93,7 @@ async def test_a_block_of_the_readme(
 
 def test_every_python_block_is_run() -> None:
     """No Python block of the README goes without its test."""
-    assert README.read_text().count("```python") == len(BLOCKS) == 5
+    assert README.read_text().count("```python") == len(BLOCKS) == 7
 
 
 def test_the_client_is_the_real_one() -> None:

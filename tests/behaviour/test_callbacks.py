@@ -5,11 +5,12 @@ from __future__ import annotations
 import anyio
 import anyio.lowlevel
 import pytest
-from conftest import FRAME, texts
-from deepgram.core.events import EventType
+from conftest import FRAME, SDK, EventType, emitter_only, texts
 
 from deepgram_stream_iter import CallbackError, StreamEvent, stream
 from deepgram_stream_iter.testing import DeepgramServer, messages
+
+pytestmark = emitter_only
 
 SCRIPT = [messages.results("one", is_final=True), messages.results("two", is_final=True)]
 
@@ -89,6 +90,8 @@ async def test_two_sessions_on_one_connection_get_each_event_once() -> None:
 @pytest.mark.parametrize("listen", [True, False])
 async def test_a_handler_that_raises_is_a_callback_error(order: str, *, listen: bool) -> None:
     """Where the SDK stops listening over an application's handler, the session raises CallbackError with its cause."""
+    if SDK[0] == 5 and not listen:
+        pytest.skip("SDK 5 tells it to nobody but who runs start_listening(): here the application")
     error = LookupError("the application's own")
 
     def handler(_: object) -> None:

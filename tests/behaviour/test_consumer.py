@@ -7,17 +7,15 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import FRAME, flux, nova
-from deepgram import AsyncDeepgramClient, DeepgramClient
-from deepgram.core.events import EventType
+from conftest import FRAME, IS_LEGACY, Connect, EventType, any_client, emitter_only, flux, nova
 
 from deepgram_stream_iter import SessionClosed, StreamEvent, StreamingOptions, stream
 from deepgram_stream_iter.testing import DeepgramServer, messages
 
 
-async def test_a_second_concurrent_consumer_is_an_error() -> None:
+async def test_a_second_concurrent_consumer_is_an_error(connect: Connect) -> None:
     """A second __anext__ while the first one waits is a RuntimeError that says so; the first is not disturbed."""
-    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer() as server, connect(server, nova()) as session:
         first = asyncio.create_task(anext(session))
         await anyio.lowlevel.checkpoint()
         with pytest.raises(RuntimeError, match="one consumer"):
@@ -27,10 +25,10 @@ async def test_a_second_concurrent_consumer_is_an_error() -> None:
         assert isinstance(event, StreamEvent.Transcript)
 
 
-async def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
+async def test_a_second_loop_goes_on_where_the_first_stopped(connect: Connect) -> None:
     """After a break, another async for gets the next event."""
     script = [messages.results(text, is_final=True) for text in ("one", "two")]
-    async with DeepgramServer(script=script) as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, nova()) as session:
         for expected in ("one", "two"):
             async for event in session:
                 assert isinstance(event, StreamEvent.Transcript)
@@ -38,6 +36,7 @@ async def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
                 break
 
 
+@emitter_only
 async def test_a_cancelled_wait_loses_no_event() -> None:
     """An event that arrives in the tick in which the wait for it is cancelled is handed out to the next one."""
     async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:
@@ -59,7 +58,7 @@ async def test_a_cancelled_wait_loses_no_event() -> None:
 
 async def test_use_before_entering() -> None:
     """Everything that needs a connection says so before the session is entered."""
-    session = stream(AsyncDeepgramClient(api_key="x"), nova())
+    session = stream(any_client(), nova())
     for use in (
         lambda: anext(session),
         lambda: session.send(FRAME),
@@ -72,35 +71,37 @@ async def test_use_before_entering() -> None:
             await use()
     with pytest.raises(RuntimeError, match="entered"):
         session.feed([FRAME])
-    with pytest.raises(RuntimeError, match="entered"):
-        _ = session.connection
+    if not IS_LEGACY:  # where the connection is there before it is started
+        with pytest.raises(RuntimeError, match="entered"):
+            _ = session.connection
     assert session.close_info is None
     assert session.transcript == session.accumulated_transcript == session.request_id == ""
 
 
-async def test_entering_twice() -> None:
+async def test_entering_twice(connect: Connect) -> None:
     """A session can be entered once."""
-    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer() as server, connect(server, nova()) as session:
         with pytest.raises(RuntimeError, match="once"):
             await session.__aenter__()
 
 
-@pytest.mark.parametrize(
-    "target", [None, 7, "client", object(), AsyncDeepgramClient, DeepgramClient(api_key="x")]
-)
+@pytest.mark.parametrize("target", [None, 7, "client", object(), type(any_client()), open])
 def test_a_wrong_target_is_told(target: Any) -> None:
     """A target of another kind is a TypeError that names what is accepted and the SDK that is installed."""
-    with pytest.raises(TypeError, match=r"AsyncDeepgramClient.*connect.*live connection.*deepgram-sdk 7"):
+    with pytest.raises(TypeError, match=r"AsyncDeepgramClient.*connect.*live connection.*deepgram-sdk \d"):
         stream(target, nova())
 
 
+@emitter_only
 async def test_options_that_do_not_fit_the_target() -> None:
     """Options beside a connection, no options beside a client, options of another type: TypeErrors."""
-    client = AsyncDeepgramClient(api_key="x")
+    client = any_client()
     with pytest.raises(TypeError, match="needs options"):
         stream(client)
     with pytest.raises(TypeError, match="StreamingOptions"):
-        stream(client, {"model": "nova-3"})  # type: ignore[arg-type]
+        stream(client, "nova-3")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="smart_format"):
+        stream(client, {"model": "nova-3", "smart_fromat": True})
     with pytest.raises(TypeError, match="leave them out"):
         stream(client.listen.v1.connect(model="nova-3"), nova())
     with pytest.raises(TypeError, match="listen=False"):
@@ -125,7 +126,7 @@ async def test_options_that_do_not_fit_the_target() -> None:
 def test_settings_out_of_range(setting: dict[str, Any]) -> None:
     """A setting out of its range is a ValueError that names it."""
     with pytest.raises(ValueError, match=next(iter(setting))):
-        stream(AsyncDeepgramClient(api_key="x"), nova(), **setting)
+        stream(any_client(), nova(), **setting)
 
 
 def test_a_misspelt_option_suggests_the_right_one() -> None:
@@ -135,17 +136,17 @@ def test_a_misspelt_option_suggests_the_right_one() -> None:
 
 
 @pytest.mark.parametrize("audio", ["text", 5, None, ["text"], [5]])
-async def test_audio_that_is_none(audio: Any) -> None:
+async def test_audio_that_is_none(connect: Connect, audio: Any) -> None:
     """What is no audio is a TypeError, and nothing is sent."""
-    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer() as server, connect(server, nova()) as session:
         with pytest.raises(TypeError, match="bytes-like"):
             await session.send(audio)
         assert (await server.connection()).frames == []
 
 
-async def test_sending_after_finish() -> None:
+async def test_sending_after_finish(connect: Connect) -> None:
     """After finish() no more audio is taken: SessionClosed, from everything that sends."""
-    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer() as server, connect(server, nova()) as session:
         await session.finish()
         for use in (
             lambda: session.send(FRAME),
@@ -160,12 +161,12 @@ async def test_sending_after_finish() -> None:
             session.feed([FRAME])
 
 
-async def test_messages_of_the_other_endpoint() -> None:
+async def test_messages_of_the_other_endpoint(connect: Connect) -> None:
     """A control message that the endpoint does not have is a RuntimeError that says what to use."""
     async with DeepgramServer() as server:
-        async with stream(server.client(), nova()) as session:
+        async with connect(server, nova()) as session:
             with pytest.raises(RuntimeError, match="finalize"):
                 await session.force_end_turn()
-        async with stream(server.client(), flux()) as session:
+        async with connect(server, flux()) as session:
             with pytest.raises(RuntimeError, match="force_end_turn"):
                 await session.finalize()

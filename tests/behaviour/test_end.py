@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from conftest import FRAME, flux, nova, texts
+from conftest import FRAME, SDK, TOO_STRICT, Connect, flux, nova, texts
 
-from deepgram_stream_iter import ConnectionLost, ServerError, SessionClosed, StreamEvent, stream
+from deepgram_stream_iter import ConnectionLost, ServerError, SessionClosed, StreamEvent
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 
-async def test_the_server_closes_after_close_stream() -> None:
+async def test_the_server_closes_after_close_stream(connect: Connect) -> None:
     """A 1000 after our CloseStream ends the iteration; close_info tells it, with the Metadata."""
-    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer() as server, connect(server, nova()) as session:
         session.feed([FRAME] * 5)
         assert [event.type async for event in session] == ["transcript", "metadata"]
         info = session.close_info
@@ -22,10 +22,10 @@ async def test_the_server_closes_after_close_stream() -> None:
         assert await session.finish() == info
 
 
-async def test_the_server_closes_by_itself() -> None:
+async def test_the_server_closes_by_itself(connect: Connect) -> None:
     """A 1000 that nobody asked for ends the iteration too; initiator is the server."""
     async with DeepgramServer(script=[messages.results("bye", is_final=True)]) as server:
-        async with stream(server.client(), nova()) as session:
+        async with connect(server, nova()) as session:
             assert isinstance(await anext(session), StreamEvent.Transcript)
             await (await server.connection()).close(1000, "enough")
             assert await texts(session) == []
@@ -36,10 +36,10 @@ async def test_the_server_closes_by_itself() -> None:
                 await session.send(FRAME)
 
 
-async def test_flux_closes_without_a_status() -> None:
+async def test_flux_closes_without_a_status(connect: Connect) -> None:
     """For Flux, 1005 after our CloseStream is clean, and the open turn is handed out unconfirmed."""
     script = [messages.turn_info("StartOfTurn", "hey"), messages.turn_info("Update", "hey you", turn_index=0)]
-    async with DeepgramServer(script=script) as server, stream(server.client(), flux()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, flux()) as session:
         session.feed([FRAME])
         events = [event async for event in session]
         assert [event.type for event in events] == [
@@ -57,14 +57,14 @@ async def test_flux_closes_without_a_status() -> None:
         assert session.transcript == "hey you"
 
 
-async def test_flux_without_an_open_turn() -> None:
+async def test_flux_without_an_open_turn(connect: Connect) -> None:
     """Updates without text open no turn, and an ended one is not ended again."""
     script = [
         messages.turn_info("StartOfTurn", "hey"),
         messages.turn_info("EndOfTurn", "hey", trigger="model"),
         messages.turn_info("Update", "", turn_index=1),
     ]
-    async with DeepgramServer(script=script) as server, stream(server.client(), flux()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, flux()) as session:
         await session.finish()
         events = [event async for event in session]
         assert [event.type for event in events][-2:] == ["end_of_turn", "turn_update"]
@@ -73,7 +73,7 @@ async def test_flux_without_an_open_turn() -> None:
 
 
 @pytest.mark.parametrize("code", [1001, 1002, 1003, 1005, 1006, 1007, 1008, 1011, 1012, 1013, 4000])
-async def test_any_other_end_raises_after_what_had_arrived(code: int) -> None:
+async def test_any_other_end_raises_after_what_had_arrived(connect: Connect, code: int) -> None:
     """Every other close code is a ConnectionLost, raised after all that had arrived was handed out."""
 
     async def script(connection: ServerConnection) -> None:
@@ -81,7 +81,7 @@ async def test_any_other_end_raises_after_what_had_arrived(code: int) -> None:
         await connection.received("KeepAlive")
         await connection.close(code)
 
-    async with DeepgramServer(script=script) as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, nova()) as session:
         await session.keep_alive()
         assert isinstance(await anext(session), StreamEvent.Transcript)
         with pytest.raises(ConnectionLost) as caught:
@@ -97,39 +97,44 @@ async def test_any_other_end_raises_after_what_had_arrived(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1001, 1005, 1006, 1011])
-async def test_a_bad_end_after_close_stream_raises_too(code: int) -> None:
+async def test_a_bad_end_after_close_stream_raises_too(connect: Connect, code: int) -> None:
     """What /v1/listen closes with after CloseStream is the agreed end only when it is 1000."""
     async with DeepgramServer(faults=Faults(close_code=code)) as server:
-        async with stream(server.client(), nova()) as session:
+        async with connect(server, nova()) as session:
             session.feed([FRAME])
             with pytest.raises(ConnectionLost):
                 await texts(session)
 
 
-async def test_flux_fatal_error() -> None:
+async def test_flux_fatal_error(connect: Connect) -> None:
     """Flux's Error ends the stream with a ServerError, after what had arrived."""
     script = [messages.turn_info("StartOfTurn", "hey"), messages.fatal_error("INTERNAL", "try later")]
-    async with DeepgramServer(script=script) as server, stream(server.client(), flux()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, flux()) as session:
         assert [(await anext(session)).type for _ in range(2)] == ["connected", "start_of_turn"]
         with pytest.raises(ServerError, match="try later") as caught:
             await anext(session)
         assert (caught.value.code, caught.value.description) == ("INTERNAL", "try later")
 
 
-async def test_a_nova_error_message_is_an_event() -> None:
+async def test_a_nova_error_message_is_an_event(connect: Connect) -> None:
     """Nova's Error does not end the stream: it is handed out."""
+    if SDK[:2] == (5, 0):
+        pytest.skip(TOO_STRICT)
     script = [messages.error("no such thing", variant="SchemaError"), messages.results("on", is_final=True)]
-    async with DeepgramServer(script=script) as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, nova()) as session:
         first, second = await anext(session), await anext(session)
+        if (7,) <= SDK < (7, 13):  # which hand out None for it
+            assert isinstance(first, StreamEvent.Unknown)
+            return
         assert isinstance(first, StreamEvent.Error)
         assert (first.code, first.description) == ("SchemaError", "no such thing")
         assert isinstance(second, StreamEvent.Transcript)
 
 
-async def test_a_send_that_the_socket_does_not_take() -> None:
+async def test_a_send_that_the_socket_does_not_take(connect: Connect) -> None:
     """A socket that takes nothing for send_timeout_seconds is a ConnectionLost, from send() and the iteration."""
     async with DeepgramServer() as server:
-        async with stream(server.client(), nova(), send_timeout_seconds=0.2) as session:
+        async with connect(server, nova(), send_timeout_seconds=0.2) as session:
             server.faults.frozen = True
             with pytest.raises(ConnectionLost, match="send_timeout_seconds"):
                 while True:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import anyio
 import pytest
-from conftest import FRAME, flux, nova, texts
+from conftest import FRAME, Connect, flux, nova, texts
 
-from deepgram_stream_iter import ConnectionLost, StreamEvent, StreamingOptions, stream
+from deepgram_stream_iter import ConnectionLost, StreamEvent, StreamingOptions
 from deepgram_stream_iter.testing import DeepgramServer, Faults, Hypothesis, SpokenWord, messages
 
 
@@ -27,11 +28,11 @@ class OneWord:
 
 
 @pytest.mark.parametrize("late_seconds", [0.0, 0.1])
-async def test_finals_that_come_late_are_in_the_transcript(late_seconds: float) -> None:
+async def test_finals_that_come_late_are_in_the_transcript(connect: Connect, late_seconds: float) -> None:
     """After a normal body the session reads on to the server's end, though nobody consumes."""
     faults = Faults(late_final_seconds=late_seconds, no_finalize_answer=True)
     async with DeepgramServer(recognizer=OneWord, faults=faults) as server:
-        async with stream(server.client(), nova()) as session:
+        async with connect(server, nova()) as session:
             await session.send(FRAME)
         assert session.transcript == "late"
         assert session.close_info is not None
@@ -39,11 +40,11 @@ async def test_finals_that_come_late_are_in_the_transcript(late_seconds: float) 
         assert await texts(session) == ["late"]
 
 
-async def test_break_then_exit_finishes() -> None:
+async def test_break_then_exit_finishes(connect: Connect) -> None:
     """A break out of the iteration ends the stream in order."""
     script = [messages.results(text, is_final=True) for text in ("one", "two")]
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), nova()) as session:
+        async with connect(server, nova()) as session:
             async for event in session:
                 assert isinstance(event, StreamEvent.Transcript)
                 break
@@ -51,22 +52,25 @@ async def test_break_then_exit_finishes() -> None:
         assert (await server.connection()).close_code == 1000
 
 
-async def test_more_than_the_buffer_holds_at_the_exit() -> None:
+async def test_more_than_the_buffer_holds_at_the_exit(connect: Connect) -> None:
     """The exit reads on past a full buffer: nothing is held back any more."""
     script = [messages.results(f"w{number}", is_final=True, start=number) for number in range(600)]
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), nova(), max_buffer_size=8, overflow="wait") as session:
+        async with connect(server, nova(), max_buffer_size=8, overflow="wait") as session:
             pass
         assert session.transcript.split() == [f"w{number}" for number in range(600)]
 
 
-@pytest.mark.parametrize("options", [nova(), flux()])
-async def test_an_exception_of_the_body_comes_out_as_itself(options: StreamingOptions) -> None:
+@pytest.mark.parametrize("options_for", [nova, flux])
+async def test_an_exception_of_the_body_comes_out_as_itself(
+    connect: Connect, options_for: Callable[[], StreamingOptions]
+) -> None:
     """After an exception the socket is closed at once, without CloseStream, and the exception is the same."""
+    options = options_for()
     error = LookupError("mine")
     async with DeepgramServer() as server:
         with pytest.raises(LookupError) as caught:
-            async with stream(server.client(), options) as session:
+            async with connect(server, options) as session:
                 raise error
         assert caught.value is error
         assert caught.value.__cause__ is None
@@ -78,13 +82,13 @@ async def test_an_exception_of_the_body_comes_out_as_itself(options: StreamingOp
         assert [event.type async for event in session] in ([], ["connected"])
 
 
-async def test_cancelling_the_body_closes_at_once_and_goes_on() -> None:
+async def test_cancelling_the_body_closes_at_once_and_goes_on(connect: Connect) -> None:
     """A cancelled body closes without waiting for the server, and the cancellation goes on."""
     async with DeepgramServer(faults=Faults(no_close=True)) as server:
         entered = anyio.Event()
 
         async def body() -> None:
-            async with stream(server.client(), nova()):
+            async with connect(server, nova()):
                 entered.set()
                 await anyio.sleep_forever()
 
@@ -98,12 +102,12 @@ async def test_cancelling_the_body_closes_at_once_and_goes_on() -> None:
         assert connection.controls == []
 
 
-async def test_cancelling_the_exit_closes_at_once() -> None:
+async def test_cancelling_the_exit_closes_at_once(connect: Connect) -> None:
     """A cancellation while the exit waits for the server ends the wait."""
     async with DeepgramServer(faults=Faults(no_close=True)) as server:
 
         async def body() -> None:
-            async with stream(server.client(), nova()):
+            async with connect(server, nova()):
                 pass
 
         task = asyncio.create_task(body())
@@ -113,11 +117,11 @@ async def test_cancelling_the_exit_closes_at_once() -> None:
             await task
 
 
-async def test_a_second_cancellation_is_obeyed_too() -> None:
+async def test_a_second_cancellation_is_obeyed_too(connect: Connect) -> None:
     """A cancellation of the closing itself drops the socket and leaves no task."""
     async with DeepgramServer() as server:
         entered = anyio.Event()
-        session = stream(server.client(), nova())
+        session = connect(server, nova())
 
         async def body() -> None:
             async with session:
@@ -141,12 +145,12 @@ async def test_a_second_cancellation_is_obeyed_too() -> None:
 
 @pytest.mark.parametrize("fault", ["frozen", "no_close", "mute"])
 async def test_a_server_that_does_not_end_does_not_hold_the_exit(
-    fault: str, caplog: pytest.LogCaptureFixture
+    connect: Connect, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A dead or deaf peer holds the exit for finish_timeout_seconds plus 2 s at most; a warning tells."""
     async with DeepgramServer() as server:
         with anyio.fail_after(0.2 + 2.0 + 0.5), caplog.at_level(logging.WARNING, "deepgram_stream_iter"):
-            async with stream(server.client(), nova(), finish_timeout_seconds=0.2) as session:
+            async with connect(server, nova(), finish_timeout_seconds=0.2) as session:
                 setattr(server.faults, fault, True)
                 await session.send(FRAME)
     assert session.close_info is not None
@@ -155,41 +159,41 @@ async def test_a_server_that_does_not_end_does_not_hold_the_exit(
     assert "finish_timeout_seconds" in caplog.text
 
 
-async def test_an_exception_with_a_dead_peer_is_bounded() -> None:
+async def test_an_exception_with_a_dead_peer_is_bounded(connect: Connect) -> None:
     """Closing at once takes at most 2 s when the peer is dead."""
     async with DeepgramServer() as server:
         with anyio.fail_after(2.5), pytest.raises(LookupError):
-            async with stream(server.client(), nova()) as session:
+            async with connect(server, nova()) as session:
                 server.faults.frozen = True
                 await session.send(FRAME)
                 raise LookupError
 
 
-async def test_a_loss_that_nobody_saw_comes_out_of_the_exit() -> None:
+async def test_a_loss_that_nobody_saw_comes_out_of_the_exit(connect: Connect) -> None:
     """ConnectionLost is raised by the exit when neither the iteration nor send() has raised it."""
     async with DeepgramServer() as server:
         with pytest.raises(ConnectionLost) as caught:
-            async with stream(server.client(), nova()):
+            async with connect(server, nova()):
                 await (await server.connection()).close(1011, "NET-0000")
         assert caught.value.code == 1011
         assert caught.value.reason == "NET-0000"
         assert caught.value.request_id == (await server.connection()).request_id
 
 
-async def test_a_loss_that_was_seen_is_not_raised_again() -> None:
+async def test_a_loss_that_was_seen_is_not_raised_again(connect: Connect) -> None:
     """What the iteration has raised, and the application has caught, the exit does not repeat."""
-    async with DeepgramServer() as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer() as server, connect(server, nova()) as session:
         await (await server.connection()).close(1011)
         with pytest.raises(ConnectionLost):
             await anext(session)
 
 
-async def test_a_concurrent_consumer_gets_the_tail() -> None:
+async def test_a_concurrent_consumer_gets_the_tail(connect: Connect) -> None:
     """A task that iterates while another leaves the session still gets the late finals, and its end."""
     async with DeepgramServer(recognizer=OneWord, faults=Faults(no_finalize_answer=True)) as server:
         got: list[str] = []
         async with anyio.create_task_group() as tasks:
-            async with stream(server.client(), nova()) as session:
+            async with connect(server, nova()) as session:
 
                 async def consume() -> None:
                     got.extend(await texts(session))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import flux, nova, set_transport, texts
-from deepgram.core.events import EventType
+from conftest import Connect, flux, nova, on_message, set_transport, texts
 
-from deepgram_stream_iter import BufferOverflow, StreamEvent, stream
+from deepgram_stream_iter import BufferOverflow, StreamEvent
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, messages
 
 
@@ -18,20 +20,31 @@ def segment(number: int, *, final: bool) -> dict[str, object]:
 
 
 async def test_a_sleeping_consumer_keeps_its_connection_and_gets_every_final(
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """5,000 messages and several ping windows pass while nobody consumes: still connected, every final there."""
-    set_transport(monkeypatch, ping_interval=0.1, ping_timeout=1.5)
+    set_transport(monkeypatch, kind, ping_interval=0.1, ping_timeout=1.5)
     flood = [segment(number // 25, final=number % 25 == 24) for number in range(5000)]
-    async with DeepgramServer(script=flood) as server:
-        async with stream(server.client(), nova()) as session:
+    go = anyio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await go.wait()
+        for number, message in enumerate(flood):
+            await connection.send(message)
+            if number % 100 == 0:  # the SDK's parsing is slow, and its pongs come behind what it has to parse
+                await (await connection.websocket.ping())
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova()) as session:
             all_arrived = anyio.Event()
+            loop, seen = asyncio.get_running_loop(), itertools.count(1)
 
             def count(_: object) -> None:
-                if session.stats.events == len(flood):
-                    all_arrived.set()
+                if next(seen) == len(flood):
+                    loop.call_soon_threadsafe(all_arrived.set)
 
-            session.connection.on(EventType.MESSAGE, count)
+            on_message(session.connection, kind, count)
+            go.set()
             await anyio.sleep(2.5)  # the consumer sleeps: that is what is tested
             await all_arrived.wait()
             assert session.stats.buffered <= 256
@@ -43,7 +56,7 @@ async def test_a_sleeping_consumer_keeps_its_connection_and_gets_every_final(
             assert session.stats.buffered_max == 256
 
 
-async def test_flux_updates_are_coalesced() -> None:
+async def test_flux_updates_are_coalesced(connect: Connect) -> None:
     """Turn updates that a later event of the turn supersedes go; the events that begin and end turns stay."""
     script: list[dict[str, object]] = []
     for turn in range(5):
@@ -51,7 +64,7 @@ async def test_flux_updates_are_coalesced() -> None:
         script += [messages.turn_info("Update", f"a {n}", turn_index=turn) for n in range(50)]
         script.append(messages.turn_info("EndOfTurn", f"turn {turn}", turn_index=turn, trigger="model"))
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), flux(), max_buffer_size=16) as session:
+        async with connect(server, flux(), max_buffer_size=16) as session:
             await session.finish()
             events = [event async for event in session]
     kinds = [event.type for event in events]
@@ -61,11 +74,11 @@ async def test_flux_updates_are_coalesced() -> None:
 
 
 @pytest.mark.parametrize("overflow", ["coalesce", "wait"])
-async def test_a_held_back_sdk_loses_nothing(overflow: str) -> None:
+async def test_a_held_back_sdk_loses_nothing(connect: Connect, overflow: str) -> None:
     """With nothing left to coalesce the SDK is held back; a slow consumer still gets every final, in order."""
     script = [segment(number, final=True) for number in range(500)]
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), nova(), max_buffer_size=4, overflow=overflow) as session:  # type: ignore[arg-type]
+        async with connect(server, nova(), max_buffer_size=4, overflow=overflow) as session:
             got = []
             async for event in session:
                 assert session.stats.buffered <= 4
@@ -79,15 +92,15 @@ async def test_a_held_back_sdk_loses_nothing(overflow: str) -> None:
 
 
 @pytest.mark.parametrize("overflow", ["coalesce", "wait"])
-async def test_holding_back_is_bounded(overflow: str) -> None:
+async def test_holding_back_is_bounded(connect: Connect, overflow: str) -> None:
     """After overflow_timeout_seconds comes BufferOverflow, behind the events, and says what to do."""
     script = [segment(number, final=True) for number in range(10)]
     async with DeepgramServer(script=script) as server:
-        async with stream(
-            server.client(),
+        async with connect(
+            server,
             nova(),
             max_buffer_size=3,
-            overflow=overflow,  # type: ignore[arg-type]
+            overflow=overflow,
             overflow_timeout_seconds=0.05,
         ) as session:
             await (await server.connection()).wait_closed()
@@ -97,27 +110,27 @@ async def test_holding_back_is_bounded(overflow: str) -> None:
                 await anext(session)
 
 
-async def test_overflow_error() -> None:
+async def test_overflow_error(connect: Connect) -> None:
     """overflow="error" raises at once, behind the events."""
     script = [segment(number, final=True) for number in range(10)]
     async with DeepgramServer(script=script) as server:
         with pytest.raises(BufferOverflow, match="'error'"):
-            async with stream(server.client(), nova(), max_buffer_size=3, overflow="error"):
+            async with connect(server, nova(), max_buffer_size=3, overflow="error"):
                 await (await server.connection()).wait_closed()
 
 
-async def test_overflow_drop_oldest() -> None:
+async def test_overflow_drop_oldest(connect: Connect) -> None:
     """overflow="drop_oldest" keeps the newest and counts what it drops; transcript has all the same."""
     script = [segment(number, final=True) for number in range(10)]
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), nova(), max_buffer_size=3, overflow="drop_oldest") as session:
+        async with connect(server, nova(), max_buffer_size=3, overflow="drop_oldest") as session:
             await session.finish()
             assert session.stats.dropped == 8  # of ten and the Metadata
             assert [event.type async for event in session] == ["transcript", "transcript", "metadata"]
             assert len(session.transcript.split()) == 10
 
 
-async def test_stats_count_what_arrived() -> None:
+async def test_stats_count_what_arrived(connect: Connect) -> None:
     """The stats tell events, what is buffered now and at most, and the audio finalized."""
 
     async def script(connection: ServerConnection) -> None:
@@ -125,7 +138,7 @@ async def test_stats_count_what_arrived() -> None:
         await connection.send(segment(1, final=True))
 
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), nova()) as session:
+        async with connect(server, nova()) as session:
             await anext(session)
             await anext(session)
             stats = session.stats

@@ -7,9 +7,9 @@ import traceback
 from typing import Any
 
 import pytest
-from conftest import FRAME, nova
+from conftest import FRAME, Connect, nova
 
-from deepgram_stream_iter import DeepgramStreamError, StreamingOptions, stream
+from deepgram_stream_iter import DeepgramStreamError, StreamingOptions
 from deepgram_stream_iter.testing import DeepgramServer, Faults
 
 KEY = "s3cret-key-of-somebody"
@@ -26,28 +26,42 @@ def whole_text(error: BaseException) -> str:
     return "\n".join(shown)
 
 
+@pytest.mark.parametrize("spoilt", ["{}\n", "{}\r\n", "{}\u00e9"])
+@pytest.mark.parametrize("how", ["key", "authorization"])
+async def test_a_key_that_no_header_can_hold(connect: Connect, how: str, spoilt: str) -> None:
+    """A key with a newline at its end, as out of a file, is a ConnectError that says so and does not show it."""
+    key = spoilt.format(KEY if how == "key" else f"Bearer {TOKEN}")
+    options = nova() if how == "key" else nova(authorization=key)
+    async with DeepgramServer(api_key=key if how == "key" else "local") as server:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  (some SDKs strip it, some raise of themselves)
+            async with connect(server, options):
+                raise LookupError
+    assert KEY not in whole_text(caught.value)
+    assert TOKEN not in whole_text(caught.value)
+
+
 @pytest.mark.parametrize("faults", [{"refuse_status": 401}, {"refuse_status": 500}, {"hang_handshake": True}])
 async def test_a_failure_to_connect_shows_no_secret(
-    faults: dict[str, Any], caplog: pytest.LogCaptureFixture
+    connect: Connect, faults: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither the error with its whole chain nor our log at DEBUG has the key or the token."""
     caplog.set_level(logging.DEBUG, "deepgram_stream_iter")
     options = nova(authorization=f"Bearer {TOKEN}")
     async with DeepgramServer(api_key=KEY, faults=Faults(**faults)) as server:
         with pytest.raises(DeepgramStreamError) as caught:
-            await stream(server.client(), options, connect_timeout_seconds=0.2).__aenter__()
+            await connect(server, options, connect_timeout_seconds=0.2).__aenter__()
     text = whole_text(caught.value) + caplog.text
     assert KEY not in text
     assert TOKEN not in text
 
 
-async def test_a_lost_connection_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lost_connection_shows_no_secret(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     """The same for a stream that is lost, finished late, or asked for a repr."""
     caplog.set_level(logging.DEBUG)
     options = nova(authorization=f"Bearer {TOKEN}", request_options={"additional_headers": {"x-key": KEY}})
     async with DeepgramServer(api_key=KEY) as server:
         server.tokens.add(TOKEN)
-        session = stream(server.client(), options, finish_timeout_seconds=0.1)
+        session = connect(server, options, finish_timeout_seconds=0.1)
         async with session:
             assert (await server.connection()).authorization == f"Bearer {TOKEN}"
             await session.send(FRAME)
@@ -55,7 +69,7 @@ async def test_a_lost_connection_shows_no_secret(caplog: pytest.LogCaptureFixtur
             with pytest.raises(DeepgramStreamError) as caught:
                 await anext(session)
         server.faults.no_close = True
-        async with stream(server.client(), options, finish_timeout_seconds=0.1):
+        async with connect(server, options, finish_timeout_seconds=0.1):
             pass
     ours = "\n".join(record.getMessage() for record in caplog.records if "deepgram_stream" in record.name)
     shown = whole_text(caught.value) + ours + repr(session) + repr(options) + repr(session.close_info)

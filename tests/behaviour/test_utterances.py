@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import flux, nova
+from conftest import Connect, flux, nova
 
-from deepgram_stream_iter import ConnectionLost, StreamEvent, Utterance, stream
+from deepgram_stream_iter import ConnectionLost, StreamEvent, Utterance
 from deepgram_stream_iter.testing import DeepgramServer, Message, ServerConnection, messages
 
 
@@ -28,9 +28,9 @@ CONVERSATION: list[Message] = [
 ]
 
 
-async def test_accumulated_transcript_follows_what_was_handed_out() -> None:
+async def test_accumulated_transcript_follows_what_was_handed_out(connect: Connect) -> None:
     """A consumer that is late by everything sees its own utterance at each UtteranceEnd."""
-    async with DeepgramServer(script=CONVERSATION) as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer(script=CONVERSATION) as server, connect(server, nova()) as session:
         await session.finish()  # all of it has arrived before the first event is handed out
         seen = [(event.type, session.accumulated_transcript) async for event in session]
     assert seen == [
@@ -47,9 +47,9 @@ async def test_accumulated_transcript_follows_what_was_handed_out() -> None:
     assert session.transcript == "the first utterance the second and a rest"
 
 
-async def test_utterances() -> None:
+async def test_utterances(connect: Connect) -> None:
     """Deepgram's rule: speech_final, else UtteranceEnd, else the end of the stream."""
-    async with DeepgramServer(script=CONVERSATION) as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer(script=CONVERSATION) as server, connect(server, nova()) as session:
         session.feed([])
         got = [utterance async for utterance in session.utterances()]
         assert [(u.text, u.confirmed) for u in got] == [
@@ -62,28 +62,28 @@ async def test_utterances() -> None:
         assert [utterance async for utterance in session.utterances()] == []
 
 
-async def test_utterances_are_by_channel() -> None:
+async def test_utterances_are_by_channel(connect: Connect) -> None:
     """With several channels each has its own utterances, and the accumulated text is that of the last event's."""
     script = [final("left", 0.0), final("right", 0.0, channel=1), final("side", 1.0, speech_final=True)]
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), nova(multichannel=True, channels=2)) as session:
+        async with connect(server, nova(multichannel=True, channels=2)) as session:
             session.feed([])
             texts = [session.accumulated_transcript async for event in session if event.type == "transcript"]
             assert texts == ["left", "right", "left side"]
-        async with stream(server.client(), nova(multichannel=True, channels=2)) as session:
+        async with connect(server, nova(multichannel=True, channels=2)) as session:
             session.feed([])
             got = [(u.channel_index, u.text, u.confirmed) async for u in session.utterances()]
             assert got == [(0, "left side", True), (1, "right", False)]
 
 
-async def test_a_break_out_of_utterances_goes_on() -> None:
+async def test_a_break_out_of_utterances_goes_on(connect: Connect) -> None:
     """What was accumulated before a break is not lost for the next loop."""
 
     async def script(connection: ServerConnection) -> None:
         for message in CONVERSATION:
             await connection.send(message)
 
-    async with DeepgramServer(script=script) as server, stream(server.client(), nova()) as session:
+    async with DeepgramServer(script=script) as server, connect(server, nova()) as session:
         async for utterance in session.utterances():
             assert utterance.text == "the first utterance"
             break
@@ -94,7 +94,7 @@ async def test_a_break_out_of_utterances_goes_on() -> None:
             break
 
 
-async def test_flux_turns() -> None:
+async def test_flux_turns(connect: Connect) -> None:
     """For Flux there is an utterance for each turn; one that the stream cuts off is unconfirmed."""
     script = [
         messages.turn_info("StartOfTurn", "good", turn_index=0),
@@ -105,11 +105,11 @@ async def test_flux_turns() -> None:
         messages.turn_info("Update", "and to", turn_index=1),
     ]
     async with DeepgramServer(script=script) as server:
-        async with stream(server.client(), flux()) as session:
+        async with connect(server, flux()) as session:
             session.feed([])
             got = [(u.text, u.turn_index, u.confirmed) async for u in session.utterances()]
             assert got == [("good day to you", 0, True), ("and to", 1, False)]
-        async with stream(server.client(), flux()) as session:
+        async with connect(server, flux()) as session:
             await session.finish()
             seen = [(event.type, session.accumulated_transcript) async for event in session]
             assert seen[2:] == [
@@ -123,7 +123,7 @@ async def test_flux_turns() -> None:
 
 
 @pytest.mark.parametrize("flavour", ["nova", "flux"])
-async def test_a_lost_connection_still_gives_what_there_was(flavour: str) -> None:
+async def test_a_lost_connection_still_gives_what_there_was(connect: Connect, flavour: str) -> None:
     """The words of an utterance that a loss cuts off come out before the error does; the exit does not repeat it."""
 
     async def script(connection: ServerConnection) -> None:
@@ -133,7 +133,7 @@ async def test_a_lost_connection_still_gives_what_there_was(flavour: str) -> Non
         await connection.close(1011)
 
     options = nova() if flavour == "nova" else flux()
-    async with DeepgramServer(script=script) as server, stream(server.client(), options) as session:
+    async with DeepgramServer(script=script) as server, connect(server, options) as session:
         got: list[Utterance] = []
         with pytest.raises(ConnectionLost):
             async for utterance in session.utterances():

@@ -100,8 +100,8 @@ def test_the_sdks_own_status_counts() -> None:
         (OSError("no route"), "OSError: no route"),
         (ssl.SSLError("certificate"), "SSLError: ('certificate',)"),
         (TimeoutError(), "TimeoutError"),
-        (InvalidHandshake("no upgrade"), "InvalidHandshake: no upgrade"),
-        (InvalidURI("x://", "scheme isn't ws or wss"), "InvalidURI: x:// isn't a valid URI"),
+        (InvalidHandshake("no upgrade"), "InvalidHandshake"),
+        (InvalidURI("x://", "scheme isn't ws or wss"), "InvalidURI"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -89,7 +89,7 @@ CONCURRENT = ConcurrencyError(
         (CONCURRENT, "stream(connection, listen=False)", "start_listening() is running already"),
         (RuntimeError("other"), "the SDK stopped listening: RuntimeError: other", "RuntimeError: other"),
         (ValueError("recv"), "the SDK stopped listening: ValueError: recv", "ValueError: recv"),
-        (None, "the application stopped listening", "the application stopped listening"),
+        (None, "the application stopped listening", "the application stopped listening, or"),
     ],
 )
 def test_an_end_without_a_close_frame(cause: Exception | None, text: str, reason: str) -> None:
