@@ -429,8 +429,11 @@ class StreamSession:
     def _only_on(self, endpoint: str, kind: str, instead: str) -> None:
         self._entered_buffer()
         self._life.check_open()
-        if self._life.adapter.endpoint != endpoint:
-            raise RuntimeError(f"/{self._life.adapter.endpoint}/listen has no {kind}: {instead}")
+        there = self._life.adapter.endpoint
+        if there == "other":
+            raise RuntimeError(f"this socket is not for transcripts and has no {kind}")
+        if there != endpoint:
+            raise RuntimeError(f"/{there}/listen has no {kind}: {instead}")
 
 
 class _Answer:

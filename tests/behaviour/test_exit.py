@@ -27,7 +27,7 @@ class OneWord:
         return [Hypothesis(words=(SpokenWord("late", 0.0, 0.5),), start=0.0, end=0.5, is_final=True)]
 
 
-@pytest.mark.parametrize("late_seconds", [0.0, 0.1])
+@pytest.mark.parametrize("late_seconds", [0.1, 1.0, 3.0])
 async def test_finals_that_come_late_are_in_the_transcript(connect: Connect, late_seconds: float) -> None:
     """After a normal body the session reads on to the server's end, though nobody consumes."""
     faults = Faults(late_final_seconds=late_seconds, no_finalize_answer=True)
