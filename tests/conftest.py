@@ -15,7 +15,7 @@ import deepgram
 import pytest
 
 from deepgram_stream_iter import AnyStreamEvent, StreamEvent, StreamingOptions, StreamSession, stream
-from deepgram_stream_iter.testing import DeepgramServer
+from deepgram_stream_iter.testing import DeepgramServer, Hypothesis, SpokenWord
 
 SDK = tuple(int(part) for part in importlib.metadata.version("deepgram-sdk").split(".")[:3])
 IS_LEGACY = SDK < (5,)
@@ -73,6 +73,19 @@ def final_text(event: AnyStreamEvent) -> str:
             return event.transcript
         case _:
             return ""
+
+
+class LateWord:
+    """A recognizer that has a word to say at the end only."""
+
+    def accept(self, audio: bytes) -> list[Hypothesis]:
+        """Say nothing."""
+        del audio
+        return []
+
+    def flush(self) -> list[Hypothesis]:
+        """Say the word."""
+        return [Hypothesis(words=(SpokenWord("late", 0.0, 0.5),), start=0.0, end=0.5, is_final=True)]
 
 
 def set_transport(monkeypatch: pytest.MonkeyPatch, kind: str, **settings: Any) -> None:

@@ -9,30 +9,26 @@ from collections.abc import AsyncIterator, Iterator
 import anyio
 import anyio.to_thread
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, EventType, emitter_only, flux, nova, set_transport, texts
+from conftest import (
+    FRAME,
+    IS_LEGACY,
+    Connect,
+    EventType,
+    LateWord,
+    emitter_only,
+    flux,
+    nova,
+    set_transport,
+    texts,
+)
 
 from deepgram_stream_iter import ConnectError, ConnectionLost, SessionClosed, StreamEvent, stream
 from deepgram_stream_iter.testing import (
     DeepgramServer,
     Faults,
-    Hypothesis,
     ServerConnection,
-    SpokenWord,
     messages,
 )
-
-
-class LateWord:
-    """A recognizer that has a word to say at the end only."""
-
-    def accept(self, audio: bytes) -> list[Hypothesis]:
-        """Say nothing."""
-        del audio
-        return []
-
-    def flush(self) -> list[Hypothesis]:
-        """Say the word."""
-        return [Hypothesis(words=(SpokenWord("late", 0.0, 0.5),), start=0.0, end=0.5, is_final=True)]
 
 
 @pytest.mark.parametrize("overflow", ["coalesce", "wait"])

@@ -8,30 +8,17 @@ from collections.abc import Callable
 
 import anyio
 import pytest
-from conftest import FRAME, Connect, flux, nova, texts
+from conftest import FRAME, Connect, LateWord, flux, nova, texts
 
 from deepgram_stream_iter import ConnectionLost, StreamEvent, StreamingOptions
-from deepgram_stream_iter.testing import DeepgramServer, Faults, Hypothesis, SpokenWord, messages
-
-
-class OneWord:
-    """A recognizer that has a word to say at the end only."""
-
-    def accept(self, audio: bytes) -> list[Hypothesis]:
-        """Say nothing."""
-        del audio
-        return []
-
-    def flush(self) -> list[Hypothesis]:
-        """Say the word."""
-        return [Hypothesis(words=(SpokenWord("late", 0.0, 0.5),), start=0.0, end=0.5, is_final=True)]
+from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
 
 
 @pytest.mark.parametrize("late_seconds", [0.1, 1.0, 3.0])
 async def test_finals_that_come_late_are_in_the_transcript(connect: Connect, late_seconds: float) -> None:
     """After a normal body the session reads on to the server's end, though nobody consumes."""
     faults = Faults(late_final_seconds=late_seconds, no_finalize_answer=True)
-    async with DeepgramServer(recognizer=OneWord, faults=faults) as server:
+    async with DeepgramServer(recognizer=LateWord, faults=faults) as server:
         async with connect(server, nova()) as session:
             await session.send(FRAME)
         assert session.transcript == "late"
@@ -190,7 +177,7 @@ async def test_a_loss_that_was_seen_is_not_raised_again(connect: Connect) -> Non
 
 async def test_a_concurrent_consumer_gets_the_tail(connect: Connect) -> None:
     """A task that iterates while another leaves the session still gets the late finals, and its end."""
-    async with DeepgramServer(recognizer=OneWord, faults=Faults(no_finalize_answer=True)) as server:
+    async with DeepgramServer(recognizer=LateWord, faults=Faults(no_finalize_answer=True)) as server:
         got: list[str] = []
         async with anyio.create_task_group() as tasks:
             async with connect(server, nova()) as session:

@@ -11,29 +11,16 @@ import anyio.to_thread
 import deepgram
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import FRAME, Connect, LegacyEvents, legacy_only, nova, on_message, texts
+from conftest import FRAME, Connect, LateWord, LegacyEvents, legacy_only, nova, on_message, texts
 
 from deepgram_stream_iter import CallbackError, ConnectionLost, StreamEvent, StreamingOptions, stream
-from deepgram_stream_iter.testing import DeepgramServer, Faults, Hypothesis, SpokenWord, messages
+from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
 
 pytestmark = legacy_only
 
 sdk: Any = deepgram
 SCRIPT = [messages.results("one", is_final=True), messages.results("two", is_final=True)]
 NOVA = {"model": "nova-3"}
-
-
-class LateWord:
-    """A recognizer that has a word to say at the end only."""
-
-    def accept(self, audio: bytes) -> list[Hypothesis]:
-        """Say nothing."""
-        del audio
-        return []
-
-    def flush(self) -> list[Hypothesis]:
-        """Say the word."""
-        return [Hypothesis(words=(SpokenWord("late", 0.0, 0.5),), start=0.0, end=0.5, is_final=True)]
 
 
 def connection_of(server: DeepgramServer, kind: str, **config: object) -> Any:
