@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class LiveConnection(Protocol):
         ...
 
 
-class Adapter:
+class Adapter(ABC):
     """One connection of the SDK: what the dialects share. Everything but `listen()` raises what the SDK raises."""
 
     def __init__(self, connection: Any, boundary: Boundary) -> None:
@@ -89,25 +90,25 @@ class Adapter:
     def _target(self) -> tuple[str, dict[str, list[str]]]:
         return private.request_target(self._websocket)
 
+    @abstractmethod
     async def open(self, sink: Sink) -> None:
         """Make the connection if it is not there yet, and register the callbacks; cancelling leaves no socket."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def listen(self) -> None:
         """Run the SDK's listener, where it does not run by itself, and tell the sink its end; raises nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def observe(self) -> None:
         """Tell the sink the end of a listener that somebody else runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def send(self, data: bytes | str) -> None:
         """Send a binary frame (audio) or a text frame (a control message)."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """Close the socket by the closing handshake, and have the SDK clean up. Unbounded; may be cancelled."""
-        raise NotImplementedError
 
     def detach(self) -> None:
         """Put nothing into the sink from now on; the callbacks stay registered, for the SDK knows no way back."""

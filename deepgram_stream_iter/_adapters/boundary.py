@@ -152,11 +152,12 @@ class AcrossThreads:
         while not self._crossing.acquire(timeout=_LOOK_SECONDS):
             if not self._is_open:
                 return
-        try:
-            if self._loop is None or not self._is_open:
-                raise RuntimeError("nobody takes it")  # noqa: TRY301  (as a closed loop says)
-            self._loop.call_soon_threadsafe(self._land, take)
-        except RuntimeError:
+        is_crossing = False
+        if self._loop is not None and self._is_open:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._land, take)
+                is_crossing = True
+        if not is_crossing:
             self._crossing.release()
 
     def bind(self) -> None:

@@ -303,3 +303,35 @@ async def test_a_close_handler_that_raises_does_not_hide_the_end(kind: str) -> N
             await (await server.connection()).close(1011)
             with anyio.fail_after(6), pytest.raises(ConnectionLost):
                 await anext(session)
+
+
+# That the SDK's thread dies of the handler is the case at hand.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_an_error_handler_that_kills_the_listener_does_not_hide_the_end(kind: str) -> None:
+    """When an application's Error handler raises too, and Close is never told, the iteration still ends in an error."""
+
+    def plain(*_: object, **__: object) -> None:
+        raise LookupError
+
+    async def coroutine(*_: object, **__: object) -> None:
+        raise LookupError
+
+    async with DeepgramServer() as server:
+        sockets: Any = server.client().listen
+        connection: Any = (sockets.asyncwebsocket if kind == "async" else sockets.websocket).v("1")
+        connection.on(LegacyEvents.Error, coroutine if kind == "async" else plain)
+        async with stream(connection, nova()) as session:
+            await (await server.connection()).close(1011)
+            with anyio.fail_after(6), pytest.raises(ConnectionLost):
+                await anext(session)
+
+
+async def test_what_the_dialect_cannot_do_is_told(kind: str) -> None:
+    """Flux in LiveOptions is a ValueError, and observing a connection that nobody has started a TypeError."""
+    async with DeepgramServer() as server:
+        sockets: Any = server.client().listen
+        connection: Any = (sockets.asyncwebsocket if kind == "async" else sockets.websocket).v("1")
+        with pytest.raises(ValueError, match="needs deepgram-sdk 5"):
+            stream(connection, deepgram.LiveOptions(model="flux-general-en"))
+        with pytest.raises(TypeError, match="listen=False"):
+            stream(connection, nova(), listen=False)
