@@ -9,9 +9,10 @@ from ._errors import (
     DeepgramStreamError,
     ServerError,
     SessionClosed,
+    StalledError,
 )
 from ._events import AnyStreamEvent, StreamEvent, Word
-from ._options import Overflow, StreamingOptions
+from ._options import Overflow, Reconnect, ReconnectAttempt, StreamingOptions
 from ._outcome import CloseInfo
 from ._session import StreamSession, StreamStats
 from ._stream import stream
@@ -27,8 +28,11 @@ __all__ = [
     "ConnectionLost",
     "DeepgramStreamError",
     "Overflow",
+    "Reconnect",
+    "ReconnectAttempt",
     "ServerError",
     "SessionClosed",
+    "StalledError",
     "StreamEvent",
     "StreamSession",
     "StreamStats",

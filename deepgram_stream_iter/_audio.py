@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 AudioSource: TypeAlias = "Buffer | Iterable[Buffer] | AsyncIterable[Buffer]"
 """One piece of audio (`bytes`, `bytearray`, `memoryview`, `array`, a NumPy array), or many."""
 
+FRAME_MS = {"v1": 100, "v2": 80, "other": 100}
+"""The longest frame of raw audio, by endpoint."""
 _SAMPLE_WIDTHS = {"linear16": 2, "linear32": 4, "mulaw": 1, "alaw": 1}
 _LARGEST_OPAQUE_FRAME = 32 * 1024
 """Bytes in a frame of audio whose bytes are not time: whole containers handed over in one piece."""
@@ -40,6 +42,10 @@ class RawFormat:
     def seconds(self, size: int) -> float:
         """Give how long `size` bytes last."""
         return size / (self.sample_rate * self.block_size)
+
+    def size(self, seconds: float) -> int:
+        """Give the bytes of so many seconds, to the sample."""
+        return round(seconds * self.sample_rate) * self.block_size
 
 
 def is_buffer(source: object) -> TypeGuard[Buffer]:
@@ -115,6 +121,32 @@ class FrameCutter:
             self._split_bytes = (self._split_bytes + end - begin) % self._block_size
             yield piece if isinstance(piece, bytes) and end - begin == len(view) else bytes(view[begin:end])
             begin = end
+
+
+def container_head(chunk: bytes) -> bytes:
+    """Give what a new connection needs of a container's first chunk.
+
+    Of WAV, WebM and Ogg that is what comes before the audio; of anything else all of the chunk.
+    """
+    if chunk.startswith(b"RIFF") and (data := chunk.find(b"data")) > 0:
+        return chunk[: data + 8]
+    if chunk.startswith(b"\x1a\x45\xdf\xa3") and (cluster := chunk.find(b"\x1f\x43\xb6\x75")) > 0:
+        return chunk[:cluster]
+    if chunk.startswith(b"OggS"):
+        return _ogg_head(chunk) or chunk
+    return chunk
+
+
+def _ogg_head(chunk: bytes) -> bytes:
+    """Give the whole pages that come before any audio: their granule position, 8 bytes at 6, is 0."""
+    end = 0
+    while chunk[end : end + 4] == b"OggS" and chunk[end + 6 : end + 14] == bytes(8):
+        segments = chunk[end + 26]  # their sizes follow
+        size = 27 + segments + sum(chunk[end + 27 : end + 27 + segments])
+        if end + size > len(chunk):
+            break
+        end += size
+    return chunk[:end]
 
 
 class Pacer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 
 import anyio
 
@@ -55,7 +55,7 @@ class EventBuffer:
     def _is_over(self) -> bool:
         return self._is_bounded and self._is_open and self._used > self._max_size
 
-    def put(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+    def put(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         """Take an event; return None, or what holds the caller back until there is room. Never raises.
 
         The event is in safety before this returns: cancelling the wait loses nothing.
@@ -112,7 +112,7 @@ class EventBuffer:
             self._receive.close()
             self._arrival.set()
 
-    def _make_room(self) -> Awaitable[None] | None:
+    def _make_room(self) -> Coroutine[None, None, None] | None:
         if self._overflow == "drop_oldest":
             self._receive.receive_nowait()
             self.dropped += 1

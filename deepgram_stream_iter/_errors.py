@@ -5,6 +5,7 @@
     DeepgramStreamError
     ├── ConnectError         the connection was refused or could not be made (also a ConnectionError)
     ├── ConnectionLost       the stream ended otherwise than by its agreed end (also a ConnectionError)
+    │   └── StalledError     audio went out, and the server said nothing for `stall_timeout_seconds`
     ├── ServerError          Deepgram ended the stream with a fatal `Error` message (Flux)
     ├── ConfigureError       Deepgram refused a `Configure`, or did not answer it
     ├── BufferOverflow       the consumer was too slow for the buffer it had
@@ -32,12 +33,24 @@ class ConnectError(DeepgramStreamError, ConnectionError):
     """Deepgram's `dg-error` header, or what went wrong on the way there."""
     request_id: str
     """Deepgram's `dg-request-id` header, which its support asks for; may be empty."""
+    retry_after_seconds: float | None
+    """The `Retry-After` header: how long Deepgram wants to be left alone."""
+    is_transient: bool
+    """Another try may succeed: HTTP 408, 429 and 5xx, time-outs, and what the network does."""
 
-    def __init__(
-        self, message: str, *, status: int | None = None, reason: str = "", request_id: str = ""
+    def __init__(  # noqa: PLR0913  (each is a fact of its own)
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        request_id: str = "",
+        retry_after_seconds: float | None = None,
+        is_transient: bool = False,
     ) -> None:
         super().__init__(message)
         self.status, self.reason, self.request_id = status, reason, request_id
+        self.retry_after_seconds, self.is_transient = retry_after_seconds, is_transient
 
 
 class ConnectionLost(DeepgramStreamError, ConnectionError):
@@ -49,12 +62,24 @@ class ConnectionLost(DeepgramStreamError, ConnectionError):
     """The reason in the close frame (such as `NET-0001`), or what went wrong on our side."""
     request_id: str
     """Deepgram's id of the stream, which its support asks for; may be empty."""
+    causes: tuple[Exception, ...]
+    """Where `reconnect` gave up: the loss, and why each attempt after it failed; else empty."""
 
     def __init__(
-        self, message: str, *, code: int | None = None, reason: str = "", request_id: str = ""
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        reason: str = "",
+        request_id: str = "",
+        causes: tuple[Exception, ...] = (),
     ) -> None:
         super().__init__(message)
-        self.code, self.reason, self.request_id = code, reason, request_id
+        self.code, self.reason, self.request_id, self.causes = code, reason, request_id, causes
+
+
+class StalledError(ConnectionLost):
+    """Audio went out, and the server said nothing for `stall_timeout_seconds`."""
 
 
 class ServerError(DeepgramStreamError):

@@ -59,6 +59,9 @@ class _Kinds:
         Warning: TypeAlias = "WarningEvent"
         Error: TypeAlias = "ErrorEvent"
         Audio: TypeAlias = "AudioEvent"
+        Reconnecting: TypeAlias = "ReconnectingEvent"
+        Reconnected: TypeAlias = "ReconnectedEvent"
+        AudioGap: TypeAlias = "AudioGapEvent"
         Unknown: TypeAlias = "UnknownEvent"
 
 
@@ -238,6 +241,40 @@ class AudioEvent(StreamEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReconnectingEvent(StreamEvent):
+    """The connection is lost, or could not be made again: the next attempt follows."""
+
+    type: Literal["reconnecting"] = field(default="reconnecting", init=False, repr=False)
+    attempt: int = 0
+    """Counted from 1, anew after each final transcript."""
+    cause: Exception = field(default_factory=Exception, compare=False)
+    """What the connection, or the attempt before, ended with."""
+    delay: float = 0.0
+    """Seconds until the attempt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconnectedEvent(StreamEvent):
+    """There is a connection again; what has not been transcribed for good yet is sent to it."""
+
+    type: Literal["reconnected"] = field(default="reconnected", init=False, repr=False)
+    attempt: int = 0
+    """The attempt that it took."""
+    replayed_seconds: Seconds = 0.0
+    """Audio that the lost connection had been sent already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioGapEvent(StreamEvent):
+    """Audio that is not transcribed for good, and will not be: it was lost together with a connection."""
+
+    type: Literal["audio_gap"] = field(default="audio_gap", init=False, repr=False)
+    start: Seconds = 0.0
+    end: Seconds | None = None
+    """None for audio whose bytes are not time, so that nobody knows how long the gap is."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnknownEvent(StreamEvent):
     """A message of a type this version does not know, or one that the SDK could not read (`name` is then empty)."""
 
@@ -261,6 +298,9 @@ AnyStreamEvent: TypeAlias = (
     | WarningEvent
     | ErrorEvent
     | AudioEvent
+    | ReconnectingEvent
+    | ReconnectedEvent
+    | AudioGapEvent
     | UnknownEvent
 )
 """What iterating a session gives: the union of the kinds."""

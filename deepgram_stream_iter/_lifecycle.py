@@ -1,6 +1,6 @@
-"""The life of one connection: open, listen, keep alive, finish, close, and how it ended.
+"""The life of a session: connect, reconnect, finish, close, and how it ended.
 
-One supervisor task owns everything that runs beside the application: the SDK's listener, the keepalive, the sources
+One supervisor task owns everything that runs beside the application: the connections, one after another, and the sources
 that are fed. It starts when the session is entered and is awaited when it is left; its own closing is bounded, so
 whoever waits for it is.
 """
@@ -8,77 +8,94 @@ whoever waits for it is.
 from __future__ import annotations
 
 import asyncio
-import json
+import inspect
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeAlias
 
 import anyio
 import anyio.abc
 
 from ._adapters._protocol import Adapter
-from ._adapters.failures import came_from_a_handler, connect_error
-from ._errors import (
-    CallbackError,
-    ConnectError,
-    ConnectionLost,
-    DeepgramStreamError,
-    ServerError,
-    SessionClosed,
-)
-from ._events import AnyStreamEvent, ErrorEvent
+from ._adapters.failures import connect_error
+from ._audio import RawFormat
+from ._connection import Connection
+from ._errors import ConnectError, ConnectionLost, DeepgramStreamError, SessionClosed
+from ._events import AnyStreamEvent, ReconnectedEvent, ReconnectingEvent
 from ._ledger import Ledger
 from ._options import Settings
-from ._outcome import NORMAL, CloseInfo, connection_lost, is_clean, is_failure
-
-_CLOSE_TIMEOUT_SECONDS = 2.0
-"""For closing the socket and for what handlers of the application do meanwhile."""
-_HANDSHAKE_TIMEOUT_SECONDS = 1.0
-"""For the closing handshake; then the socket is dropped."""
+from ._outbox import Outbox
+from ._outcome import CloseInfo, is_clean, never_ready
+from ._recovery.back_off import BackOff, is_worth_another_try
+from ._recovery.recovery import Recovery
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""
 
 _logger = logging.getLogger("deepgram_stream_iter")
 
+Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
+"""Makes the adapter of a new connection; asks for the authorization, where that is the application's to give."""
+
 
 class Lifecycle:
-    """Runs one connection and says how it ended; puts what arrives where it is told to."""
+    """Runs a session and says how it ended; puts what arrives where it is told to."""
 
     def __init__(
         self,
-        adapter: Adapter,
+        connector: Connector,
         settings: Settings,
         *,
-        on_event: Callable[[AnyStreamEvent], Awaitable[None] | None],
+        on_event: Callable[[AnyStreamEvent], Coroutine[None, None, None] | None],
         on_finish: Callable[[], None],
         on_end: Callable[[Exception | None, AnyStreamEvent | None], None],
     ) -> None:
-        self.adapter, self.ledger = adapter, Ledger()
-        self._settings = settings
+        self._connector, self._settings = connector, settings
         self._on_event, self._on_finish, self._on_end = on_event, on_finish, on_end
+        self.ledger = Ledger()
         self.close_info: CloseInfo | None = None
         self.error: Exception | None = None
-        self.keepalives_sent = 0
         self.finish_requested = False
-        self._failure_to_open: Exception | None = None
+        self.configuration: dict[str, object] = {}
+        """What a Configure has changed since the session began."""
+        self.reconnects = 0
+        self._back_off = BackOff(settings.reconnect) if settings.reconnect else None
+        self.recovery: Recovery | None = None  # from the first connection on, where there is to be one
+        self._outbox: Outbox | None = None
+        self._connection: Connection | None = None  # the last one that was ready
+        self._connections: set[Connection] = set()  # all that are not closed yet
+        self._keepalives_before = 0
         self._late_error: Exception | None = None  # of a source, while the stream was being ended already
-        self._is_closing = False
-        self._last_sent_at = 0.0
         self._supervisor: asyncio.Task[None] | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._senders: set[anyio.CancelScope] = set()
         self._orderly = anyio.CancelScope()  # cancelled to close at once
-        self._ready = anyio.Event()  # audio may be sent
+        self._connecting = anyio.CancelScope()  # cancelled when there shall be no more connections
+        self._opened = anyio.Event()  # the first connection is ready, or there is none
+        self._live = anyio.Event()  # the connection is ready and has caught up; or the session has ended
+        self._held = anyio.Event()  # ... and is not any more
         self._stop = anyio.Event()  # the supervisor shall finish or close
-        self._listened = anyio.Event()  # the SDK's listener has ended
-        self._ended = anyio.Event()  # `close_info` is there
         self._closed = anyio.Event()  # nothing is open any more
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter of the connection that is open, or was the last to be.
+
+        :raises RuntimeError: before there is one.
+        """
+        if self._connection is None:
+            raise RuntimeError("the session has not been entered, so there is no connection yet")
+        return self._connection.adapter
 
     @property
     def request_id(self) -> str:
         """Deepgram's id of the stream; empty until it is known."""
-        return self.adapter.request_id or self.ledger.request_id
+        return (self._connection.request_id if self._connection else "") or self.ledger.request_id
+
+    @property
+    def keepalives_sent(self) -> int:
+        """The KeepAlives that were sent, over all connections."""
+        return self._keepalives_before + (self._connection.keepalives_sent if self._connection else 0)
 
     @property
     def _is_stopping(self) -> bool:
@@ -87,74 +104,81 @@ class Lifecycle:
     # Opening
 
     async def open(self) -> None:
-        """Connect and start the supervisor; see `StreamSession.__aenter__`. On failure nothing is left."""
-        failure: Exception | None = None
-        with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
-            try:
-                await self.adapter.open(self)
-                self._last_sent_at = anyio.current_time()
-                self._supervisor = asyncio.create_task(self._supervise(), name="deepgram_stream_iter")
-                await self._ready.wait()
-                failure = self._failure_to_open
-            except Exception as error:  # noqa: BLE001  (it is raised below, unless it may show a key)
-                failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
-            except BaseException:
-                if not waiting.cancel_called:  # else it is the time-out, and told below
-                    await self._give_up(None)
-                raise
-        if waiting.cancelled_caught:
-            failure = self._timed_out()
-        if failure is not None:
-            await self._give_up(failure)
-            raise failure
+        """Start the supervisor and wait until it has connected; see `StreamSession.__aenter__`. Leaves nothing on failure."""
+        self._supervisor = asyncio.create_task(self._supervise(), name="deepgram_stream_iter")
+        try:
+            await self._opened.wait()
+        except BaseException:
+            await self.close_at_once()
+            raise
+        if self._connection is None:
+            await self.close_at_once()
+            assert self.error is not None  # noqa: S101  (else there would be a connection)
+            raise self.error
 
-    async def _give_up(self, failure: Exception | None) -> None:
-        self.conclude(failure)
-        await self.close_at_once()
-        self._closed.set()
+    # What a connection tells
 
-    def _timed_out(self) -> ConnectError:
-        reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
-        return ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
-
-    # What the adapter tells
+    def connection_ready(self, connection: Connection) -> None:
+        """Begin with a connection, before its first event."""
+        before, self._connection = self._connection, connection
+        if self._settings.reconnect is None or self._back_off is None:
+            return
+        if self.recovery is None:
+            audio_format = RawFormat.of(connection.adapter.query)
+            self.recovery = Recovery(self._settings.reconnect, audio_format, self._back_off)
+            rate = self._settings.reconnect.catch_up_rate
+            self._outbox = Outbox(self.recovery.memory, audio_format, catch_up_rate=rate)
+        replayed_seconds, gap = self.recovery.resume()
+        if gap is not None:
+            self._tell(gap)
+        if before is not None:
+            self._keepalives_before += before.keepalives_sent
+            self.reconnects += 1
+            self._tell(ReconnectedEvent(attempt=self._back_off.failures, replayed_seconds=replayed_seconds))
 
     def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
-        """Take an event from the SDK's callback."""
+        """Take an event of a connection."""
         if self.close_info is not None:
             return None
+        if self.recovery is not None:
+            taken = self.recovery.take(event)
+            if taken is None:
+                return None
+            event = taken
         self.ledger.note(event)
-        if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
-            text = f"Deepgram ended the stream: {event.code}: {event.description}"
-            error = ServerError(text, code=event.code, description=event.description)
-            self.conclude(error, by_server=True)
-            return None
-        self._ready.set()
         return self._on_event(event)
 
-    def listening_ended(self, cause: Exception | None) -> None:
-        """Take the end of the SDK's listener, and find out which end it was."""
-        if self._is_closing:
-            return  # that is our own doing
-        code, reason = self.adapter.close_frame
-        if cause is not None and came_from_a_handler(cause):
-            text = (
-                f"a handler of the application raised {type(cause).__name__}, and the SDK stopped listening"
-            )
-            if code in (None, NORMAL):  # else the stream had ended before, and not over this
-                error = CallbackError(text)
-                error.__cause__ = cause
-                self.conclude(error)
-                return
-            _logger.error("%s", text, exc_info=cause)
-            cause = None
-        # A custom transport has no close code: after CloseStream, its end is the end.
-        is_told_by_end_alone = code is None and self.finish_requested and self._settings.listen
-        is_agreed = is_clean(code, self.adapter.endpoint, asked=self.finish_requested) or is_told_by_end_alone
-        if is_agreed and not is_failure(cause):
-            self.conclude(None, by_server=True, drained=True)
+    def connection_ended(self, connection: Connection) -> None:
+        """Take the end of a connection: that of the session, unless another follows."""
+        if connection is not self._connection:
+            return  # it was never ready, and `_connect` tells
+        if (
+            self._back_off is not None
+            and connection.error is not None
+            and self._is_to_follow(connection.error)
+        ):
+            self._back_off.failed(connection.error)
+            self._hold()
         else:
-            self.conclude(connection_lost(code, reason, cause, self.request_id), by_server=True)
+            self.conclude(
+                connection.error, by_server=connection.is_ended_by_server, drained=connection.is_drained
+            )
+
+    def _is_to_follow(self, error: Exception | None) -> bool:
+        return self._back_off is not None and self.close_info is None and is_worth_another_try(error)
+
+    def _hold(self) -> None:
+        self._held.set()
+        if self._live.is_set():
+            self._live = anyio.Event()
+        if self._outbox is not None:
+            self._outbox.hold()
+
+    def _tell(self, event: AnyStreamEvent) -> None:
+        """Hand out an event of our own, from where nobody can be held back."""
+        wait = self._on_event(event)
+        if wait is not None:
+            wait.close()
 
     # Sending
 
@@ -171,44 +195,32 @@ class Lifecycle:
         if self.close_info is not None:
             raise SessionClosed("the stream has ended") from self.error
 
-    async def send_media(self, frame: bytes) -> None:
-        """Send a frame of audio; see `_send`."""
-        await self._send(frame)
+    async def send_audio(self, frame: bytes) -> None:
+        """Send a frame of audio; where the session reconnects, that it cannot be sent now is no error.
+
+        :raises SessionClosed: :raises DeepgramStreamError: as `check_open` and `Connection.send` do.
+        """
+        if self._outbox is None:
+            self.check_open()
+            await self._open_connection.send(frame)
+            return
+        await self._outbox.wait_for_room(len(frame))
+        self.check_open()
+        await self._outbox.send(frame)
 
     async def send_control(self, kind: str, **fields: object) -> None:
-        """Send a control message; see `_send`."""
-        await self._send(json.dumps({"type": kind, **fields}))
-        self.keepalives_sent += kind == "KeepAlive"
+        """Send a control message, after all audio that came before; raises what `Connection.send` does."""
+        with anyio.move_on_after(self._settings.send_timeout_seconds):
+            await self._live.wait()
+        if not self._live.is_set():
+            reason = f"the session was reconnecting for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
+            raise ConnectionLost(reason, reason=reason, request_id=self.request_id)
+        await self._open_connection.send_control(kind, **fields)
 
-    async def _send(self, data: bytes | str) -> None:
-        """Send through the SDK.
-
-        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`.
-        :raises SessionClosed: when the server has closed it cleanly.
-        """
-        failure: Exception | None = None
-        with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
-            # The SDK would wait 20 s with a socket on which the closing handshake has begun.
-            if self.adapter.close_frame[0] is None:
-                try:
-                    await self.adapter.send(data)
-                except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
-                    failure = error
-                else:
-                    self._last_sent_at = anyio.current_time()
-                    return
-        if waiting.cancelled_caught:
-            reason = (
-                f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
-            )
-            self.conclude(ConnectionLost(reason, reason=reason, request_id=self.request_id))
-        # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
-        if isinstance(self.error, DeepgramStreamError):
-            raise self.error
-        code, reason = self.adapter.close_frame
-        if is_clean(code, self.adapter.endpoint, asked=self.finish_requested):
-            raise SessionClosed("Deepgram has closed the stream")
-        raise connection_lost(code, reason, failure, self.request_id)
+    @property
+    def _open_connection(self) -> Connection:
+        assert self._connection is not None  # noqa: S101  (the session is entered)
+        return self._connection
 
     def start_sender(self, sender: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run something that sends, until it is through or nothing is to be sent any more."""
@@ -239,17 +251,6 @@ class Lifecycle:
             finally:
                 self._senders.discard(scope)
 
-    async def _keep_alive(self) -> None:
-        # By deadline: audio only moves `_last_sent_at`, and pays for no timer.
-        interval_seconds = self._settings.keepalive_seconds or math.inf
-        while True:
-            await anyio.sleep_until(self._last_sent_at + interval_seconds)
-            if anyio.current_time() >= self._last_sent_at + interval_seconds:
-                try:
-                    await self.send_control("KeepAlive")
-                except DeepgramStreamError:
-                    return  # the listener tells
-
     # Ending
 
     def request_finish(self) -> None:
@@ -267,18 +268,16 @@ class Lifecycle:
     async def close_at_once(self) -> None:
         """Close without waiting for what is still to come; shielded, and done within 2 s."""
         self._orderly.cancel()
+        if self._supervisor is None:
+            return
         left: set[asyncio.Task[None]] = set()
         with anyio.CancelScope(shield=True):
-            if self._supervisor is None:
-                if self.adapter.connection is not None:
-                    await self._close_socket()
-                self.adapter.detach()
-                return
             try:
                 await self._closed.wait()
                 _, left = await asyncio.wait({self._supervisor}, timeout=_GRACE_SECONDS)
             except asyncio.CancelledError:  # a second, native cancellation: no more patience
-                self.adapter.abort()
+                for connection in self._connections:
+                    connection.adapter.abort()
                 self._supervisor.cancel()
                 raise
         if left:
@@ -288,7 +287,7 @@ class Lifecycle:
         """Put on record how the stream ended; the first call counts. The supervisor then closes what is open."""
         if self.close_info is not None:
             return
-        code, reason = self.adapter.close_frame
+        code, reason = self._connection.adapter.close_frame if self._connection else (None, "")
         self.error = error = error or self._late_error
         self.close_info = CloseInfo(
             code=code,
@@ -297,56 +296,38 @@ class Lifecycle:
             drained=drained,
             metadata=self.ledger.metadata,
         )
-        if not self._ready.is_set():
-            self._failure_to_open = error
-            if error is None or isinstance(error, ConnectionLost):
-                reason = str(error or f"the server closed it with {code}")
-                self._failure_to_open = ConnectError(
-                    f"Could not connect to Deepgram: the connection ended before it was ready: {reason}",
-                    reason=reason,
-                    request_id=self.request_id,
-                )
+        is_cut_off = not drained and (error is not None or self.finish_requested)
+        gap = self.recovery.end() if self.recovery is not None and is_cut_off else None
+        if gap is not None:
+            self._tell(gap)
         turn = self.ledger.end_of_open_turn() if drained or (self.finish_requested and not error) else None
         if turn is not None:
             self.ledger.note(turn)
         self._on_end(error, turn)
-        for event in (self._ready, self._stop, self._ended):
+        self._hold()
+        for event in (self._opened, self._live, self._stop):
             event.set()
 
     async def _supervise(self) -> None:
         async with anyio.create_task_group() as self._tasks:
             try:
-                self._tasks.start_soon(self._listen)
-                if self._settings.keepalive_seconds and self._is_ours_to_keep_alive:
-                    self._tasks.start_soon(self._run_sender, self._keep_alive)
-                if self.adapter.endpoint != "v2" or not self._settings.listen:
-                    self._ready.set()  # Flux is ready when it says so; an observer may have come after that
                 with self._orderly:
+                    self._tasks.start_soon(self._keep_connected)
                     await self._stop.wait()
                     self._stop_senders()
                     if self.finish_requested and self.close_info is None and self.adapter.endpoint != "other":
                         await self._end_stream()
                 self._stop_senders()
-                if self._settings.listen:
-                    await self._close_socket()
+                self._connecting.cancel()
+                for connection in self._connections:
+                    connection.close()
+                with anyio.CancelScope(shield=True):
+                    for connection in tuple(self._connections):
+                        await connection.closed.wait()
             finally:
-                self.adapter.detach()
-                if self._settings.listen:
-                    self.adapter.abort()
-                self._is_closing = True
                 self.conclude(None)
                 self._closed.set()
                 self._tasks.cancel_scope.cancel()
-
-    @property
-    def _is_ours_to_keep_alive(self) -> bool:
-        return self._settings.listen and self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
-
-    async def _listen(self) -> None:
-        try:
-            await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
-        finally:
-            self._listened.set()
 
     def _stop_senders(self) -> None:
         # They are not waited for: a source that reads in a thread cannot be cancelled, and must not hold up the end.
@@ -354,19 +335,34 @@ class Lifecycle:
             scope.cancel()
 
     async def _end_stream(self) -> None:
-        with anyio.move_on_after(self._settings.finish_timeout_seconds):
-            try:
-                if self.adapter.endpoint == "v1":
-                    await self.send_control("Finalize")
-                await self.send_control("CloseStream")
-            except DeepgramStreamError:
-                pass  # the listener tells, once it has read what there was
-            await self._ended.wait()
+        """Have the server end the stream: on this connection or, when that is lost over it, on the next."""
+        timeout_seconds = self._settings.finish_timeout_seconds
+        if self.recovery is not None and self._settings.reconnect is not None:
+            timeout_seconds += self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
+        with anyio.move_on_after(timeout_seconds):
+            while self.close_info is None:
+                await self._live.wait()
+                if self.close_info is not None:
+                    break
+                connection = self._open_connection
+                connection.is_finishing = True
+                try:
+                    if connection.adapter.endpoint == "v1":
+                        await connection.send_control("Finalize")
+                    await connection.send_control("CloseStream")
+                except DeepgramStreamError:
+                    pass  # the listener tells, once it has read what there was
+                await self._held.wait()
+        connection = self._open_connection
+        code, _ = connection.adapter.close_frame
+        if code is not None and not is_clean(code, connection.adapter.endpoint, asked=True):
+            connection.listening_ended(
+                None
+            )  # the SDK knows that the peer is dead, and waits for it all the same
         if self.close_info is not None:
             return
-        code, _ = self.adapter.close_frame
-        if code is not None and not is_clean(code, self.adapter.endpoint, asked=True):
-            self.listening_ended(None)  # the SDK knows that the peer is dead, and waits for it all the same
+        if connection.ended.is_set() and self._back_off is not None:
+            self._give_up("and finish() could not wait any longer: finish_timeout_seconds")
             return
         _logger.warning(
             "Deepgram did not end the stream within %s s (finish_timeout_seconds); request id %s",
@@ -374,16 +370,110 @@ class Lifecycle:
             self.request_id or "unknown",
         )
 
-    async def _close_socket(self) -> None:
-        """Close, and drop the socket when that comes to no end. The listener, and its handlers, go on meanwhile."""
-        self._is_closing = True
-        drop = asyncio.get_running_loop().call_later(_HANDSHAKE_TIMEOUT_SECONDS, self.adapter.abort)
+    # Connecting
+
+    async def _keep_connected(self) -> None:
+        """Connect, and again whenever that is worth it, until the session has ended."""
+        with self._connecting:
+            failure = await self._connect()
+            while self.close_info is None:
+                if failure is None:
+                    failure = await self._serve(self._open_connection)
+                elif not self._is_to_follow(failure):
+                    self.conclude(failure)
+                else:
+                    await self._wait_for_next_attempt()
+                    if self.close_info is None:
+                        failure = await self._connect()
+
+    async def _connect(self) -> Exception | None:
+        """Make a connection that is ready; give the error where there is none."""
+        assert self._tasks is not None  # noqa: S101  (the supervisor's, which runs this)
+        connection: Connection | None = None
+        failure: Exception | None = None
+        with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
+            try:
+                adapter = await self._connector()
+            except Exception as error:  # noqa: BLE001  (it is told, unless it may show a key)
+                failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
+            else:
+                connection = Connection(adapter, self._settings, self)
+                self._connections.add(connection)
+                self._tasks.start_soon(self._run_connection, connection)
+                await connection.settled.wait()
+                if not connection.was_ready:
+                    code, _ = adapter.close_frame
+                    failure = never_ready(code, connection.error, connection.request_id)
+        if waiting.cancelled_caught:
+            reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
+            failure = ConnectError(
+                f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
+            )
+        if failure is not None:
+            if self._back_off is not None:
+                self._back_off.failed(failure)
+            if connection is not None:
+                connection.end(failure)
+                connection.close()
+        return failure
+
+    async def _run_connection(self, connection: Connection) -> None:
         try:
-            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS, shield=True):
-                await self.adapter.close()
-                if self._supervisor is not None:
-                    await self._listened.wait()
-        except Exception as error:  # noqa: BLE001  (nothing more can be done about this connection)
-            _logger.debug("closing the connection raised %s", type(error).__name__)
+            await connection.run()
         finally:
-            drop.cancel()
+            self._connections.discard(connection)
+
+    async def _serve(self, connection: Connection) -> Exception | None:
+        """Have a connection catch up, and wait until it has ended; give its error."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._catch_up, connection)
+            await connection.ended.wait()
+            tasks.cancel_scope.cancel()
+        connection.close()
+        return connection.error
+
+    async def _catch_up(self, connection: Connection) -> None:
+        if self._outbox is not None:
+            if self.configuration:
+                try:
+                    await connection.send_control("Configure", **self.configuration)
+                except DeepgramStreamError:
+                    return  # the connection tells its end
+            await self._outbox.catch_up(connection)
+        self._held = anyio.Event()
+        self._live.set()
+        self._opened.set()
+
+    async def _wait_for_next_attempt(self) -> None:
+        """Wait for as long as the back-off says; the session has ended where it grants no attempt."""
+        reconnect, back_off = self._settings.reconnect, self._back_off
+        assert reconnect is not None  # noqa: S101  (`_is_to_follow` says so)
+        assert back_off is not None  # noqa: S101
+        attempt = back_off.next()
+        if attempt is None:
+            self._give_up(f"gave up after {reconnect.max_attempts} attempts: max_attempts")
+            return
+        if reconnect.on_attempt is not None:
+            try:
+                answer = reconnect.on_attempt(attempt)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
+                self.conclude(error)
+                return
+            if attempt.is_stopped:
+                self._give_up("on_attempt stopped it")
+                return
+        if self._connection is not None:
+            wait = self._on_event(
+                ReconnectingEvent(attempt=attempt.number, cause=attempt.cause, delay=attempt.delay)
+            )
+            if wait is not None:
+                await wait
+        await anyio.sleep(max(0.0, attempt.delay))
+
+    def _give_up(self, why: str) -> None:
+        """End the session over the last failure: as itself, where there never was a connection."""
+        assert self._back_off is not None  # noqa: S101  (there was a failure that is worth another try)
+        lost = self._back_off.gave_up(why)
+        self.conclude(lost if self._connection is not None else lost.causes[-1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
@@ -33,6 +35,7 @@ _V1_ONLY = frozenset(
     }
 )
 _V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
+_MAY_BE_NONE = frozenset({"keepalive_seconds", "stall_timeout_seconds"})
 _SECRET = frozenset({"authorization", "request_options"})
 _SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
 
@@ -174,6 +177,56 @@ class StreamingOptions:
         return {name: value for name, value in values if value is not None}
 
 
+@dataclass(kw_only=True)
+class ReconnectAttempt:
+    """An attempt to connect that is about to be made; `Reconnect.on_attempt` may change its delay, or stop."""
+
+    number: int
+    """Counted from 1, anew after each final transcript."""
+    cause: Exception
+    """What the connection, or the attempt before, ended with."""
+    delay: float
+    """Seconds to wait before it; may be set to another number."""
+    is_stopped: bool = False
+
+    def stop(self) -> None:
+        """Make no more attempts: the session ends with `ConnectionLost`."""
+        self.is_stopped = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconnect:
+    """How a session gets over the loss of its connection; for `stream(..., reconnect=...)`.
+
+    Tried again: close codes 1001, 1006, 1011, 1012, 1013 and any that are new, 1000 and 1005 that nobody asked for, HTTP
+    408, 429 and 5xx, time-outs, and what the network does. Not: close codes 1002, 1003, 1007, 1008, any other HTTP
+    status, an `Error` of Flux.
+    """
+
+    max_attempts: int = 8
+    """Attempts in a row, without a final transcript in between, before the session ends with `ConnectionLost`."""
+    initial_delay_seconds: float = 0.25
+    """The bound of the first delay; it doubles with each attempt, and the delay is anywhere below it (full jitter)."""
+    max_delay_seconds: float = 8.0
+    """The bound of all delays but those that the server asks for (`Retry-After`)."""
+    replay_seconds: float = 60.0
+    """How much audio that is not transcribed for good yet is kept, to be sent again."""
+    catch_up_rate: float = 1.25
+    """How many times faster than real time it is sent again; Deepgram takes at most 1.25."""
+    on_attempt: Callable[[ReconnectAttempt], Awaitable[object] | object] | None = None
+    """Called, and awaited if it is async, before each attempt. What it raises ends the session as itself."""
+
+    def __post_init__(self) -> None:
+        attempts = cast("object", self.max_attempts)
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise ValueError(f"max_attempts must be a whole number of at least 1, not {attempts!r}")
+        for name in ("initial_delay_seconds", "max_delay_seconds", "replay_seconds"):
+            check_number(name, getattr(self, name), most=sys.float_info.max)
+        check_number("catch_up_rate", self.catch_up_rate, least=1)  # else it would never catch up
+        if self.on_attempt is not None and not callable(self.on_attempt):
+            raise TypeError("on_attempt must be a function of a ReconnectAttempt, plain or async")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How a session behaves: the keyword arguments of `stream()`, where they are described."""
@@ -185,7 +238,9 @@ class Settings:
     connect_timeout_seconds: float
     send_timeout_seconds: float
     finish_timeout_seconds: float
+    stall_timeout_seconds: float | None
     listen: bool
+    reconnect: Reconnect | None
 
     def __post_init__(self) -> None:
         size = cast("object", self.max_buffer_size)
@@ -195,10 +250,30 @@ class Settings:
             raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {self.overflow!r}")
         for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
             value = getattr(self, name)
-            if value is None and name == "keepalive_seconds":
-                continue
-            if not isinstance(value, (int, float)) or not value > 0:
-                raise ValueError(f"{name} must be a number above 0, not {value!r}")
+            if value is not None or name not in _MAY_BE_NONE:
+                check_number(name, value)
+
+
+def check_number(name: str, value: object, *, least: float = 0, most: float = math.inf) -> None:
+    """Refuse what is no number above `least` and up to `most`.
+
+    :raises ValueError: with the name of the setting.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least < value <= most:
+        finite = "finite " if most < math.inf else ""
+        raise ValueError(f"{name} must be a {finite}number above {least}, not {value!r}")
+
+
+def check_authorization(value: object) -> str:
+    """Refuse what cannot be the header of that name; the text of the error does not show it.
+
+    :raises TypeError: :raises ValueError: with what is wanted.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"authorization must be a str such as 'Bearer TOKEN', not {type(value).__name__}")
+    if not value.partition(" ")[2]:
+        raise ValueError("authorization must be the whole header: 'Bearer TOKEN' or 'Token API_KEY'")
+    return value
 
 
 def wire(value: object) -> str | list[str]:

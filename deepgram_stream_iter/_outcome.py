@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ._errors import ConnectionLost
+from ._errors import ConnectError, ConnectionLost
 from ._events import MetadataEvent
 from ._options import Endpoint
 
 NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006
+FATAL_CODES = frozenset({1002, 1003, 1007, 1008})
+"""Another connection would end with these too: the protocol or the audio is wrong."""
 
 _REASONS = {
     "DATA0000": "the audio could not be decoded: check `encoding`, `sample_rate` and `channels`",
@@ -71,6 +73,19 @@ def connection_lost(
     lost = ConnectionLost(text, code=code, reason=reason, request_id=request_id)
     lost.__cause__ = cause
     return lost
+
+
+def never_ready(code: int | None, error: Exception | None, request_id: str) -> Exception:
+    """Make the error for a connection that was made, and ended before audio could be sent."""
+    if error is not None and not isinstance(error, ConnectionLost):
+        return error
+    reason = str(error or f"the server closed it with {code}")
+    return ConnectError(
+        f"Could not connect to Deepgram: the connection ended before it was ready: {reason}",
+        reason=reason,
+        request_id=request_id,
+        is_transient=code not in FATAL_CODES,
+    )
 
 
 def _hint(reason: str) -> str:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ._audio import FrameCutter, Pacer, RawFormat
+from ._audio import FRAME_MS, FrameCutter, Pacer, RawFormat
 from ._lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-_FRAME_MS = {"v1": 100, "v2": 80, "other": 100}
 
 
 class AudioSender:
@@ -24,13 +22,14 @@ class AudioSender:
         self._lock = anyio.Lock(fast_acquire=True)
         self._bytes_sent = 0
         self._pacer: Pacer | None = None
-        self.configure()
+        self._format: RawFormat | None = None
+        self._cutter = FrameCutter(None, FRAME_MS["other"])
 
     def configure(self) -> None:
         """Take over what the connection, once there is one, says of its audio."""
         adapter = self._life.adapter
         self._format = RawFormat.of(adapter.query)
-        self._cutter = FrameCutter(self._format, _FRAME_MS[adapter.endpoint])
+        self._cutter = FrameCutter(self._format, FRAME_MS[adapter.endpoint])
 
     @property
     def seconds_sent(self) -> float | None:
@@ -59,7 +58,7 @@ class AudioSender:
         )  # one that is ahead of the clock goes on: each call alone would send its first frame at once
 
     async def send(self, piece: Buffer, pacer: Pacer | None) -> None:
-        """Send a piece. Raises what `Lifecycle.check_open` and `send_media` raise.
+        """Send a piece. Raises what `Lifecycle.send_audio` raises.
 
         The frames of a piece stay together, unless they are paced: others need not wait for all of them.
         """
@@ -75,6 +74,5 @@ class AudioSender:
                 await self._send_frame(frame)
 
     async def _send_frame(self, frame: bytes) -> None:
-        self._life.check_open()
-        await self._life.send_media(frame)
+        await self._life.send_audio(frame)
         self._bytes_sent += len(frame)

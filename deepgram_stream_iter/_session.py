@@ -1,14 +1,14 @@
 """StreamSession: enter, iterate, send, finish, exit.
 
-events   adapter -> Lifecycle.arrived -> `_on_event` -> EventBuffer -> `__anext__` -> the application
-audio    the application -> send() / feed() -> Lifecycle.send_media -> adapter
+events   Connection -> Lifecycle.arrived -> `_on_event` -> EventBuffer -> `__anext__` -> the application
+audio    the application -> send() / feed() -> AudioSender -> Lifecycle.send_audio -> Connection
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ._adapters._protocol import Adapter, LiveConnection
+from ._adapters._protocol import LiveConnection
 from ._audio import AudioSource, check_source, pieces
 from ._buffer import EventBuffer
 from ._errors import ConfigureError, ConnectionLost, DeepgramStreamError
-from ._events import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent, TranscriptEvent
-from ._lifecycle import Lifecycle
+from ._events import (
+    AnyStreamEvent,
+    ConfiguredEvent,
+    ConfigureFailedEvent,
+    ReconnectingEvent,
+    TranscriptEvent,
+)
+from ._lifecycle import Connector, Lifecycle
 from ._options import Settings
 from ._outcome import CloseInfo
 from ._sender import AudioSender
@@ -51,6 +57,12 @@ class StreamStats:
     audio_seconds_finalized: float
     """Where in the audio the last final text ends."""
     keepalives_sent: int
+    reconnects: int
+    """How often the connection was lost and made again."""
+    audio_seconds_replayed: float
+    """Audio that was sent again after a reconnection."""
+    audio_seconds_lost: float
+    """The audio of all `AudioGap`s whose length is known."""
 
 
 class StreamSession:
@@ -61,10 +73,10 @@ class StreamSession:
     on from there. Sending and finishing are safe from any task.
     """
 
-    def __init__(self, adapter: Adapter, settings: Settings) -> None:
+    def __init__(self, connector: Connector, settings: Settings) -> None:
         self._settings = settings
         self._life = Lifecycle(
-            adapter, settings, on_event=self._on_event, on_finish=self._on_finish, on_end=self._on_end
+            connector, settings, on_event=self._on_event, on_finish=self._on_finish, on_end=self._on_end
         )
         self._assembler = UtteranceAssembler()
         self._utterance: Utterance | None = None  # completed by the event handed out last
@@ -277,6 +289,7 @@ class StreamSession:
                 **changes,
             )
         if isinstance(answer, ConfiguredEvent):
+            self._life.configuration = _merged(self._life.configuration, changes)
             return answer
         if isinstance(answer, ConfigureFailedEvent):
             text = ": ".join(part for part in (answer.code, answer.description) if part)
@@ -328,13 +341,11 @@ class StreamSession:
 
     @property
     def connection(self) -> LiveConnection:
-        """The SDK's own connection.
+        """The SDK's own connection; after a reconnection another one, on which nobody has registered yet.
 
-        :raises RuntimeError: before the session is entered, where that makes the connection.
+        :raises RuntimeError: before the session is entered.
         """
-        connection: LiveConnection | None = self._life.adapter.connection
-        if connection is None:
-            raise RuntimeError("the session has not been entered, so there is no connection yet")
+        connection: LiveConnection = self._life.adapter.connection
         return connection
 
     @property
@@ -345,7 +356,7 @@ class StreamSession:
     @property
     def stats(self) -> StreamStats:
         """What the session has done so far."""
-        buffer = self._entered_buffer()
+        buffer, recovery = self._entered_buffer(), self._life.recovery
         return StreamStats(
             events=self._life.ledger.events,
             interims_coalesced=buffer.interims_coalesced,
@@ -355,6 +366,9 @@ class StreamSession:
             audio_seconds_sent=self._audio.seconds_sent,
             audio_seconds_finalized=self._life.ledger.audio_seconds_finalized,
             keepalives_sent=self._life.keepalives_sent,
+            reconnects=self._life.reconnects,
+            audio_seconds_replayed=recovery.audio_seconds_replayed if recovery else 0.0,
+            audio_seconds_lost=recovery.audio_seconds_lost if recovery else 0.0,
         )
 
     # Inside
@@ -364,7 +378,7 @@ class StreamSession:
             raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
         return self._buffer
 
-    def _on_event(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+    def _on_event(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         for answer in self._awaiting:
             answer.offer(event)
         return self._entered_buffer().put(event)
@@ -420,8 +434,12 @@ class StreamSession:
         self._awaiting.append(answer)
         try:
             with anyio.move_on_after(timeout_seconds):
-                await self._control(kind, **fields)
-                await answer.came.wait()
+                while True:
+                    answer.came = anyio.Event()
+                    await self._control(kind, **fields)
+                    await answer.came.wait()
+                    if answer.event is not None or self.close_info is not None:
+                        break  # else the connection was lost that it had been sent to
         finally:
             self._awaiting.remove(answer)
         return answer.event
@@ -442,12 +460,25 @@ class _Answer:
     def __init__(self, fits: Callable[[AnyStreamEvent], bool]) -> None:
         self._fits = fits
         self.event: AnyStreamEvent | None = None
-        self.came = anyio.Event()  # set without an event when the stream ends
+        self.came = anyio.Event()  # set without an event when the connection is lost, or the stream ends
 
     def offer(self, event: AnyStreamEvent) -> None:
         if self.event is None and self._fits(event):
             self.event = event
             self.came.set()
+        elif isinstance(event, ReconnectingEvent):
+            self.came.set()
+
+
+def _merged(settings: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """Add changes to settings; groups such as `thresholds` are changed by their members."""
+    merged = dict(settings)
+    for name, value in changes.items():
+        before = merged.get(name)
+        merged[name] = (
+            {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
 
 
 class _Utterances:

@@ -1,16 +1,19 @@
-"""stream(): which adapter fits the target."""
+"""stream(): what the target is, and how connections are made of it."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, cast
 
 from ._adapters._protocol import Adapter, LiveConnection
 from ._adapters.emitter import EmitterAdapter
 from ._adapters.legacy import LegacyAdapter
-from ._options import Overflow, Settings, StreamingOptions, wire
+from ._lifecycle import Connector
+from ._options import Overflow, Reconnect, Settings, StreamingOptions, check_authorization, wire
 from ._session import StreamSession
 
 
@@ -36,8 +39,18 @@ Target: TypeAlias = (
     | AbstractAsyncContextManager[LiveConnection]
     | AbstractContextManager[LiveConnection]
     | LiveConnection
+    | Callable[
+        [],
+        AbstractAsyncContextManager[LiveConnection]
+        | AbstractContextManager[LiveConnection]
+        | LiveConnection
+        | Awaitable[object],
+    ]
 )
-"""What a stream can be made of."""
+"""What a stream can be made of; a function, plain or async, is called for each connection."""
+
+Authorization: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""The whole header, or what gives it, for each connection anew."""
 
 
 def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
@@ -51,13 +64,17 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     connect_timeout_seconds: float = 10.0,
     send_timeout_seconds: float = 10.0,
     finish_timeout_seconds: float = 10.0,
+    stall_timeout_seconds: float | None = None,
     listen: bool = True,
+    reconnect: Reconnect | bool = False,
+    authorization: Authorization | None = None,
 ) -> StreamSession:
     """Make a session, to be entered with `async with` and iterated with `async for`.
 
     :param target: a client, async or sync (with `options`); what `client.listen.v1.connect(...)` or `.v2.connect(...)`
         returned, not entered yet; or a live connection, whose own handlers go on firing. Of SDK 3 and 4, a client or
-        what `client.listen.asyncwebsocket.v("1")` or `.websocket.v("1")` gave, started or not.
+        what `client.listen.asyncwebsocket.v("1")` or `.websocket.v("1")` gave, started or not. Or a function that makes
+        any of these but the client: it is called for each connection.
     :param options: what to ask of Deepgram, with a client or a connection of SDK 3 and 4 that is not started yet.
     :param max_buffer_size: how many events may wait for the consumer.
     :param overflow: what a full buffer does. `coalesce`: takes out interims that a later event supersedes, then the
@@ -68,8 +85,14 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     :param connect_timeout_seconds: for the handshake (which the SDK gives up after 10 s anyway) and Flux's `Connected`.
     :param send_timeout_seconds: how long the socket may take nothing before that is a `ConnectionLost`.
     :param finish_timeout_seconds: how long the server may take to end the stream after CloseStream.
+    :param stall_timeout_seconds: how long the server may say nothing while audio goes out, before that is a
+        `StalledError`; None: for ever. Nova says something about every second of audio, Flux every 0.25 s.
     :param listen: False observes a live connection whose application runs `start_listening()` itself: the session then
         sends nothing of its own accord, and leaving it only detaches. Who listens, closes.
+    :param reconnect: True, or a `Reconnect(...)`, makes a lost connection again, without losing or doubling a word; with
+        a client or a factory. It applies to the first connection too.
+    :param authorization: the `Authorization` header: a `str`, or a function, plain (not to block) or async, which is
+        called for each connection: for temporary tokens.
     :raises TypeError: for a target or options that do not fit.
     :raises ValueError: for a setting out of its range.
     """
@@ -81,39 +104,159 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
         connect_timeout_seconds=connect_timeout_seconds,
         send_timeout_seconds=send_timeout_seconds,
         finish_timeout_seconds=finish_timeout_seconds,
+        stall_timeout_seconds=stall_timeout_seconds,
         listen=listen,
+        reconnect=_reconnect(reconnect),
     )
-    return StreamSession(_adapter(target, options, listen=listen), settings)
+    return StreamSession(_connector(target, options, authorization, settings), settings)
 
 
-def _adapter(target: Any, options: object, *, listen: bool) -> Adapter:
+def _reconnect(given: object) -> Reconnect | None:
+    if isinstance(given, Reconnect):
+        return given
+    if not isinstance(given, bool):
+        raise TypeError(f"reconnect must be True or a Reconnect(...), not {type(given).__name__}")
+    return Reconnect() if given else None
+
+
+def _connector(
+    target: Any,
+    options: object,
+    authorization: Authorization | None,
+    settings: Settings,
+) -> Connector:
+    """Find out what the target is; give what makes an adapter of it, once or for each connection."""
     given = _given(options)
-    live = EmitterAdapter.of(target)
-    if live is not None:
-        if options is not None:
-            raise TypeError("options go with a client; this target has its own already, so leave them out")
-        _refuse_observing(live.connection, listen=listen)
-        return live
+    if authorization is not None:
+        _check_authorization(given, authorization)
+    live = _live(target, given)
+    if live is None:
+        _refuse_observing(None, settings)
+        return _anew(target, given, authorization)
+    _refuse_observing(None if given is not None else live.connection, settings)
+    _refuse_once_only(authorization, settings)
+    return _once(live)
+
+
+def _live(target: Any, given: StreamingOptions | dict[str, str | list[str]] | None) -> Adapter | None:
+    """Make the adapter of a target that is a connection, or will be one when it is entered or started."""
     if LegacyAdapter.speaks(target):
-        _refuse_observing(None if given is not None else target, listen=listen)
         return LegacyAdapter(target, *_started_with(given))
+    live = EmitterAdapter.of(target)
+    if live is not None and given is not None:
+        raise TypeError("options go with a client; this target has its own already, so leave them out")
+    return live
+
+
+def _anew(
+    target: Any,
+    given: StreamingOptions | dict[str, str | list[str]] | None,
+    authorization: Authorization | None,
+) -> Connector:
+    """Give what makes connections of a client or a factory."""
     sockets = getattr(target, "listen", None)
+    if sockets is None and _is_factory(target):
+        return _by_factory(target, given, authorization)
     if sockets is None or isinstance(target, type):
         raise _wrong(target)
     if given is None:
         raise TypeError("a client needs options: stream(client, StreamingOptions(model=...))")
-    _refuse_observing(None, listen=listen)
     legacy = getattr(sockets, "asyncwebsocket", None) or getattr(sockets, "asynclive", None)
     if legacy is not None:
-        return LegacyAdapter(legacy.v("1"), *_started_with(given))
+        return _by_factory(lambda: legacy.v("1"), given, authorization)
     if not isinstance(given, StreamingOptions):
-        raise TypeError(f"options must be StreamingOptions or a mapping, not {type(options).__name__}")
+        raise TypeError("options must be StreamingOptions or a mapping: LiveOptions are those of SDK 3 and 4")
     connect = getattr(getattr(sockets, given.endpoint, None), "connect", None)
-    adapter = EmitterAdapter.of(connect(**given.connect_arguments(connect))) if connect else None
-    if adapter is None:
+    if connect is None:
         raise _wrong(target)
-    adapter.expected = frozenset(given.query())
-    return adapter
+    return _by_client(connect, given, authorization)
+
+
+def _once(adapter: Adapter) -> Connector:
+    async def connector() -> Adapter:
+        return adapter
+
+    return connector
+
+
+def _by_client(
+    connect: Callable[..., object], options: StreamingOptions, authorization: Authorization | None
+) -> Connector:
+    async def connector() -> Adapter:
+        asked = options
+        if authorization is not None:
+            asked = replace(options, authorization=await _asked(authorization))
+        context = connect(**asked.connect_arguments(connect))
+        adapter = EmitterAdapter.of(context)
+        if adapter is None:
+            raise _wrong(context)
+        adapter.expected = frozenset(options.query())
+        return adapter
+
+    return connector
+
+
+def _by_factory(
+    factory: Callable[[], object],
+    given: StreamingOptions | dict[str, str | list[str]] | None,
+    authorization: Authorization | None,
+) -> Connector:
+    started_with = _started_with(given)
+
+    async def connector() -> Adapter:
+        made: Any = factory()
+        if inspect.isawaitable(made):
+            made = await made
+        if LegacyAdapter.speaks(made):
+            parameters, headers = started_with
+            if authorization is not None:
+                headers = {**(headers or {}), "Authorization": await _asked(authorization)}
+            return LegacyAdapter(made, parameters, headers)
+        adapter = EmitterAdapter.of(made)
+        if adapter is None:
+            raise _wrong(made)
+        if given is not None or authorization is not None:
+            raise TypeError("the factory makes the connection: give it the options and the authorization")
+        return adapter
+
+    return connector
+
+
+def _is_factory(target: Any) -> bool:
+    if not callable(target) or isinstance(target, type):
+        return False
+    try:
+        inspect.signature(target).bind()
+    except TypeError:  # it wants arguments
+        return False
+    except ValueError:  # it is not written in Python, and does not say
+        return True
+    return True
+
+
+async def _asked(authorization: Authorization) -> str:
+    value: object = authorization() if callable(authorization) else authorization
+    return check_authorization(await value if inspect.isawaitable(value) else value)
+
+
+def _check_authorization(given: object, authorization: Authorization) -> None:
+    if not callable(authorization):
+        check_authorization(authorization)
+    if isinstance(given, StreamingOptions) and given.authorization is not None:
+        raise TypeError("authorization was given twice: to the options, and to stream()")
+
+
+def _refuse_once_only(authorization: Authorization | None, settings: Settings) -> None:
+    """Refuse what takes a new connection, where there is one that was made by somebody else."""
+    if settings.reconnect is not None:
+        raise TypeError(
+            "reconnect needs to make connections anew, and this one was made already: pass the client with options,"
+            " or a factory such as lambda: client.listen.v1.connect(...)"
+        )
+    if authorization is not None:
+        raise TypeError(
+            "authorization goes with a client; this connection was given its own when it was made"
+        )
 
 
 def _given(options: object) -> StreamingOptions | dict[str, str | list[str]] | None:
@@ -144,8 +287,8 @@ def _started_with(
     return given.query(), given.headers()
 
 
-def _refuse_observing(connection: object, *, listen: bool) -> None:
-    if connection is None and not listen:
+def _refuse_observing(connection: object, settings: Settings) -> None:
+    if connection is None and not settings.listen:
         raise TypeError(
             "listen=False observes a live connection; here there is none yet, so nobody else can listen"
         )
@@ -159,6 +302,6 @@ def _wrong(target: object) -> TypeError:
     return TypeError(
         "stream() takes a client (AsyncDeepgramClient or DeepgramClient) with options, what its"
         " listen.v1.connect(...) or listen.v2.connect(...) returned, a live connection of those, or (SDK 3 and 4) what"
-        f" listen.asyncwebsocket.v('1') or listen.websocket.v('1') gave; got {type(target).__name__}, with {_installed()}"
-        " installed"
+        f" listen.asyncwebsocket.v('1') or listen.websocket.v('1') gave, or a function without parameters that makes one of"
+        f" these connections; got {type(target).__name__}, with {_installed()} installed"
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from types import TracebackType
 
 from deepgram_stream_iter._errors import ConnectError
@@ -13,6 +15,8 @@ _EMITTERS = frozenset({"_emit", "_emit_async"})
 
 _NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
 """On Python 3.10 asyncio's TimeoutError is not the built-in one."""
+
+_TRANSIENT, _SERVER_ERRORS = frozenset({408, 429}), 500
 
 _WRONG_HEADER = "the API key or authorization has a character that a header may not have, such as a newline"
 
@@ -39,7 +43,7 @@ def connect_error(failure: BaseException) -> ConnectError | None:
     headers = getattr(getattr(answer, "response", answer), "headers", None)
     reason, request_id = _header(headers, "dg-error"), _header(headers, "dg-request-id")
     if status is None:
-        if not isinstance(failure, _NETWORK_ERRORS) and not _is_of_websockets(failure):
+        if not _is_of_the_network(failure):
             return None
         # websockets quotes a header that it refuses, and that may be the one with the key.
         detail = (
@@ -48,14 +52,23 @@ def connect_error(failure: BaseException) -> ConnectError | None:
             else _WRONG_HEADER * ("Header" in type(failure).__name__)
         )
         reason = f"{type(failure).__name__}: {detail}" if detail else type(failure).__name__
-        return ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
+        return ConnectError(
+            f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=detail != _WRONG_HEADER
+        )
     parts = [f"Deepgram refused the connection: HTTP {status}", reason]
     if status in _HINTS:
         parts.append(f"({_HINTS[status]})")
     if request_id:
         parts.append(f"[request id {request_id}]")
     text = " ".join(part for part in parts if part)
-    return ConnectError(text, status=status, reason=reason, request_id=request_id)
+    return ConnectError(
+        text,
+        status=status,
+        reason=reason,
+        request_id=request_id,
+        retry_after_seconds=_seconds(_header(headers, "retry-after")),
+        is_transient=status in _TRANSIENT or status >= _SERVER_ERRORS,
+    )
 
 
 def came_from_a_handler(failure: BaseException) -> bool:
@@ -75,8 +88,25 @@ def _status_of(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
+def _is_of_the_network(error: BaseException) -> bool:
+    """Tell whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
+    names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    return isinstance(error, _NETWORK_ERRORS) or _is_of_websockets(error) or "httpx.TransportError" in names
+
+
 def _is_of_websockets(error: BaseException) -> bool:
     return type(error).__module__.startswith("websockets.")
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Read a `Retry-After`: seconds, or the date until when."""
+    try:
+        if retry_after.strip().isdecimal():
+            return float(retry_after)
+        until = email.utils.parsedate_to_datetime(retry_after)
+        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # TypeError: a date without a time zone
+        return None
 
 
 def _header(headers: Mapping[str, str] | None, name: str) -> str:

@@ -70,7 +70,9 @@ class LegacyAdapter(Adapter):
                 is False
             ):
                 reason = "the SDK's start() returned False; SDK 3 and 4 tell the cause in their log only"
-                raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
+                raise ConnectError(
+                    f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
+                )
             self._websocket = private.websocket_of(self.connection)
 
     async def listen(self) -> None:

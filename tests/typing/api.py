@@ -44,6 +44,15 @@ def exhaustive(event: AnyStreamEvent) -> str:
         case StreamEvent.Audio(data=data):
             assert_type(data, bytes)
             return ""
+        case StreamEvent.Reconnecting(attempt=attempt, cause=cause, delay=delay):
+            assert_type((attempt, cause, delay), tuple[int, Exception, float])
+            return str(cause)
+        case StreamEvent.Reconnected(replayed_seconds=replayed_seconds):
+            assert_type(replayed_seconds, float)
+            return ""
+        case StreamEvent.AudioGap(start=start, end=end):
+            assert_type((start, end), tuple[float, float | None])
+            return ""
         case StreamEvent.Unknown(name=name):
             return name
         case _:

@@ -16,6 +16,7 @@ from deepgram_stream_iter._errors import (
     DeepgramStreamError,
     ServerError,
     SessionClosed,
+    StalledError,
 )
 
 ERRORS = (
@@ -26,7 +27,9 @@ ERRORS = (
     BufferOverflow("too slow"),
     SessionClosed("over"),
     CallbackError("a handler raised"),
+    StalledError("nothing was said", reason="nothing was said"),
 )
+NO_RETRY = {"retry_after_seconds": None, "is_transient": False}
 each_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 
 
@@ -39,7 +42,11 @@ def test_one_clause_catches_all(error: DeepgramStreamError) -> None:
 
 def test_the_tree_is_drawn_whole() -> None:
     """The module's docstring names every error there is, and all of them are tried here."""
-    kinds = {kind.__name__ for kind in DeepgramStreamError.__subclasses__()}
+    kinds = {
+        kind.__name__
+        for base in (DeepgramStreamError, *DeepgramStreamError.__subclasses__())
+        for kind in base.__subclasses__()
+    }
     assert kinds == {type(error).__name__ for error in ERRORS}
     assert all(f"── {kind} " in (_errors.__doc__ or "") for kind in kinds)
 
@@ -55,12 +62,12 @@ def test_the_message_is_what_is_printed(error: DeepgramStreamError) -> None:
 @pytest.mark.parametrize(
     ("error", "attributes"),
     [
-        (ERRORS[0], {"status": 401, "reason": "no such key", "request_id": "r-1"}),
-        (ERRORS[1], {"code": 1011, "reason": "NET-0001", "request_id": "r-1"}),
+        (ERRORS[0], {"status": 401, "reason": "no such key", "request_id": "r-1", **NO_RETRY}),
+        (ERRORS[1], {"code": 1011, "reason": "NET-0001", "request_id": "r-1", "causes": ()}),
         (ERRORS[2], {"code": "INTERNAL", "description": "a fault"}),
         (ERRORS[3], {"code": "NO_KEYTERMS", "description": "not on this model"}),
-        (ConnectError("x"), {"status": None, "reason": "", "request_id": ""}),
-        (ConnectionLost("x"), {"code": None, "reason": "", "request_id": ""}),
+        (ConnectError("x"), {"status": None, "reason": "", "request_id": "", **NO_RETRY}),
+        (ConnectionLost("x"), {"code": None, "reason": "", "request_id": "", "causes": ()}),
         (ServerError("x"), {"code": "", "description": ""}),
         (ConfigureError("x"), {"code": "", "description": ""}),
     ],

@@ -46,7 +46,7 @@ def test_the_type_is_the_name_in_snake_case(kind: type[AnyStreamEvent]) -> None:
 
 def test_types_are_unique() -> None:
     """No two kinds share a `type`."""
-    assert len({kind().type for kind in KINDS}) == len(KINDS) == 16
+    assert len({kind().type for kind in KINDS}) == len(KINDS) == 19
 
 
 @each_kind
@@ -63,8 +63,9 @@ def test_events_are_immutable(kind: type[AnyStreamEvent]) -> None:
 
 @each_kind
 def test_what_is_left_out_is_empty(kind: type[AnyStreamEvent]) -> None:
-    """Every field but `type` has an empty default; `confirmed` alone is true until the stream says otherwise."""
-    values = {name: value for name, value in vars(kind()).items() if name not in {"type", "confirmed"}}
+    """Every field has an empty default, but `confirmed` (true until the stream says otherwise) and a `cause`."""
+    said = {"type", "confirmed", "cause"}
+    values = {name: value for name, value in vars(kind()).items() if name not in said}
     assert set(values.values()) <= {None, "", b"", (), False}
     assert getattr(kind(), "confirmed", True) is True
 

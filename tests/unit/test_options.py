@@ -26,7 +26,9 @@ SETTINGS = Settings(
     connect_timeout_seconds=1.0,
     send_timeout_seconds=1.0,
     finish_timeout_seconds=1.0,
+    stall_timeout_seconds=None,
     listen=True,
+    reconnect=None,
 )
 make: Any = StreamingOptions  # the wrong arguments are the point
 

@@ -1,0 +1,273 @@
+"""One connection: open, listen, keep alive, watch, send, close; and how it ended.
+
+Its task, `run()`, is its whole life. A session that reconnects has one of these after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from collections.abc import Awaitable
+from typing import Protocol
+
+import anyio
+
+from ._adapters._protocol import Adapter
+from ._adapters.failures import came_from_a_handler, connect_error
+from ._errors import (
+    CallbackError,
+    ConnectionLost,
+    DeepgramStreamError,
+    ServerError,
+    SessionClosed,
+    StalledError,
+)
+from ._events import AnyStreamEvent, ErrorEvent
+from ._options import Settings
+from ._outcome import NORMAL, connection_lost, is_clean, is_failure
+
+_CLOSE_TIMEOUT_SECONDS = 2.0
+"""For closing the socket and for what handlers of the application do meanwhile."""
+_HANDSHAKE_TIMEOUT_SECONDS = 1.0
+"""For the closing handshake; then the socket is dropped."""
+
+_logger = logging.getLogger("deepgram_stream_iter")
+
+
+class Owner(Protocol):
+    """What a connection tells, and whom; nothing of it raises or blocks."""
+
+    def connection_ready(self, connection: Connection) -> None:
+        """Take note that audio may be sent; comes before the first event."""
+        ...
+
+    def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+        """Take an event; what is returned holds the SDK's listener back when it is awaited."""
+        ...
+
+    def connection_ended(self, connection: Connection) -> None:
+        """Take note of the end, once; how it came is on the connection."""
+        ...
+
+
+class Connection:
+    """Runs a connection of the SDK from its opening to its end."""
+
+    def __init__(self, adapter: Adapter, settings: Settings, owner: Owner) -> None:
+        self.adapter, self._settings, self._owner = adapter, settings, owner
+        self.error: Exception | None = None
+        self.is_drained = self.is_ended_by_server = False
+        self.is_finishing = False  # the server is, or is about to be, asked to end the stream
+        self.keepalives_sent = 0
+        self.was_ready = False
+        self.settled = anyio.Event()  # audio may be sent, or it has ended
+        self.ended = anyio.Event()  # there will be no more events
+        self.closed = anyio.Event()  # nothing is open any more
+        self._released = anyio.Event()  # nobody wants it any more
+        self._listened = anyio.Event()  # the SDK's listener has ended
+        self._opening = anyio.CancelScope()
+        self._is_open = self._is_closing = False
+        self._last_sent_at = 0.0
+        self._unanswered_since: float | None = None  # audio went out, and nothing has arrived since
+        self._is_held_back = False
+
+    @property
+    def request_id(self) -> str:
+        """Deepgram's id of the stream; empty where the handshake did not tell."""
+        return self.adapter.request_id
+
+    async def run(self) -> None:
+        """Open, listen until `close()`, and close. Cancelling drops the socket."""
+        try:
+            with self._opening:
+                await self.adapter.open(self)
+                self._is_open = True
+        except Exception as error:  # noqa: BLE001  (it is told; and not raised here, for it may show a key)
+            self.end(error if isinstance(error, DeepgramStreamError) else connect_error(error) or error)
+        async with anyio.create_task_group() as tasks:
+            try:
+                if self._is_open:
+                    self._last_sent_at = anyio.current_time()
+                    if self.adapter.endpoint != "v2" or not self._settings.listen:
+                        self._set_ready()  # Flux is ready when it says so; an observer may have come after that
+                    tasks.start_soon(self._listen)
+                    if self._settings.keepalive_seconds and self._is_ours_to_keep_alive:
+                        tasks.start_soon(self._keep_alive)
+                    if self._settings.stall_timeout_seconds is not None and self._settings.listen:
+                        tasks.start_soon(self._watch, self._settings.stall_timeout_seconds)
+                    await self._released.wait()
+                if self._settings.listen and self.adapter.connection is not None:
+                    await self._close_socket()
+            finally:
+                self.adapter.detach()
+                if self._settings.listen:
+                    self.adapter.abort()
+                self._is_closing = True
+                self.closed.set()
+                tasks.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Have the connection closed, or not opened; `closed` tells when it is, within 2 s."""
+        self._opening.cancel()
+        self._released.set()
+
+    # What the adapter tells
+
+    def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+        """Take an event from the SDK's callback."""
+        if self.ended.is_set():
+            return None
+        self._unanswered_since = None
+        if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
+            text = f"Deepgram ended the stream: {event.code}: {event.description}"
+            self.end(ServerError(text, code=event.code, description=event.description), by_server=True)
+            return None
+        if self._is_open and not self.was_ready:
+            self._set_ready()
+        wait = self._owner.arrived(event)
+        return wait if wait is None or self._settings.stall_timeout_seconds is None else self._held_back(wait)
+
+    def listening_ended(self, cause: Exception | None) -> None:
+        """Take the end of the SDK's listener, and find out which end it was."""
+        if self._is_closing:
+            return  # that is our own doing
+        code, reason = self.adapter.close_frame
+        if cause is not None and came_from_a_handler(cause):
+            text = (
+                f"a handler of the application raised {type(cause).__name__}, and the SDK stopped listening"
+            )
+            if code in (None, NORMAL):  # else the stream had ended before, and not over this
+                error = CallbackError(text)
+                error.__cause__ = cause
+                self.end(error)
+                return
+            _logger.error("%s", text, exc_info=cause)
+            cause = None
+        asked = self.is_finishing
+        # A custom transport has no close code: after CloseStream, its end is the end.
+        is_told_by_end_alone = code is None and asked and self._settings.listen
+        is_agreed = is_clean(code, self.adapter.endpoint, asked=asked) or is_told_by_end_alone
+        if self._settings.reconnect is not None:
+            is_agreed = is_agreed and asked  # else the server restarts, or has had enough of us
+        if is_agreed and not is_failure(cause):
+            self.end(None, by_server=True, drained=True)
+        else:
+            self.end(connection_lost(code, reason, cause, self.request_id), by_server=True)
+
+    def end(self, error: Exception | None, *, by_server: bool = False, drained: bool = False) -> None:
+        """Put on record how the connection ended; the first call counts."""
+        if self.ended.is_set():
+            return
+        self.error, self.is_ended_by_server, self.is_drained = error, by_server, drained
+        self.ended.set()
+        self._owner.connection_ended(self)
+        self.settled.set()
+
+    # Sending
+
+    async def send(self, data: bytes | str) -> None:
+        """Send through the SDK.
+
+        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`.
+        :raises SessionClosed: when the server has closed it cleanly.
+        """
+        failure: Exception | None = None
+        with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
+            # The SDK would wait 20 s with a socket on which the closing handshake has begun.
+            if self.adapter.close_frame[0] is None:
+                try:
+                    await self.adapter.send(data)
+                except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
+                    failure = error
+                else:
+                    self._last_sent_at = anyio.current_time()
+                    if self._unanswered_since is None and isinstance(data, bytes):
+                        self._unanswered_since = self._last_sent_at
+                    return
+        if waiting.cancelled_caught:
+            reason = (
+                f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
+            )
+            self.end(ConnectionLost(reason, reason=reason, request_id=self.request_id))
+            self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
+        # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
+        if isinstance(self.error, DeepgramStreamError):
+            raise self.error
+        code, reason = self.adapter.close_frame
+        if is_clean(code, self.adapter.endpoint, asked=self.is_finishing):
+            raise SessionClosed("Deepgram has closed the stream")
+        lost = connection_lost(code, reason, failure, self.request_id)
+        if code is None and self._settings.reconnect is not None:
+            self.end(lost)  # the socket is open and the SDK cannot use it: the listener may never tell
+        raise lost
+
+    async def send_control(self, kind: str, **fields: object) -> None:
+        """Send a control message; raises what `send` does."""
+        await self.send(json.dumps({"type": kind, **fields}))
+        self.keepalives_sent += kind == "KeepAlive"
+
+    # Inside
+
+    def _set_ready(self) -> None:
+        self.was_ready = True
+        self._owner.connection_ready(self)
+        self.settled.set()
+
+    @property
+    def _is_ours_to_keep_alive(self) -> bool:
+        return self._settings.listen and self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
+
+    async def _listen(self) -> None:
+        try:
+            await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
+        finally:
+            self._listened.set()
+
+    async def _keep_alive(self) -> None:
+        # By deadline: audio only moves `_last_sent_at`, and pays for no timer.
+        interval_seconds = self._settings.keepalive_seconds or math.inf
+        while True:
+            await anyio.sleep_until(self._last_sent_at + interval_seconds)
+            if anyio.current_time() >= self._last_sent_at + interval_seconds:
+                try:
+                    await self.send_control("KeepAlive")
+                except DeepgramStreamError:
+                    return  # the listener tells
+
+    async def _watch(self, timeout_seconds: float) -> None:
+        """End the connection when the server says nothing to the audio that goes out."""
+        while not self.ended.is_set():
+            now = anyio.current_time()
+            since = now if self._unanswered_since is None or self._is_held_back else self._unanswered_since
+            if now < since + timeout_seconds:
+                await anyio.sleep_until(since + timeout_seconds)
+                continue
+            reason = (
+                f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
+            )
+            self.end(StalledError(reason, reason=reason, request_id=self.request_id))
+
+    async def _held_back(self, wait: Awaitable[None]) -> None:
+        """Wait with the SDK; what the server says meanwhile is not heard, and that is not its fault."""
+        self._is_held_back = True
+        try:
+            await wait
+        finally:
+            self._is_held_back, self._unanswered_since = False, None
+
+    async def _close_socket(self) -> None:
+        """Close, and drop the socket when that comes to no end. The listener, and its handlers, go on meanwhile."""
+        self._is_closing = True
+        patience = 0 if self._settings.reconnect and self.error is not None else _HANDSHAKE_TIMEOUT_SECONDS
+        drop = asyncio.get_running_loop().call_later(patience, self.adapter.abort)
+        try:
+            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS, shield=True):
+                await self.adapter.close()
+                if self._is_open:
+                    await self._listened.wait()
+        except Exception as error:  # noqa: BLE001  (nothing more can be done about this connection)
+            _logger.debug("closing the connection raised %s", type(error).__name__)
+        finally:
+            drop.cancel()

@@ -1,0 +1,81 @@
+"""Audio between the application and connections that come and go.
+
+A frame goes straight to a connection that has been sent all there was before. Without one, and while one catches up,
+it waits in the memory.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import anyio
+
+from ._audio import FRAME_MS, Pacer, RawFormat
+from ._connection import Connection
+from ._errors import DeepgramStreamError
+from ._recovery.memory import OpaqueMemory, RawMemory
+
+
+class Outbox:
+    """Sends audio in order, and again where it has to; for one sender at a time."""
+
+    def __init__(
+        self, memory: RawMemory | OpaqueMemory, audio_format: RawFormat | None, *, catch_up_rate: float
+    ) -> None:
+        self._memory, self._format, self._catch_up_rate = memory, audio_format, catch_up_rate
+        self._straight_to: Connection | None = None
+        self._is_catching_up = False
+        self._admission: Pacer | None = None
+        self._room = anyio.Event()
+
+    async def wait_for_room(self, size: int) -> None:
+        """Take audio at the speed of the clock while it cannot be sent, half of what there is room for ahead.
+
+        A live source is not slowed down by this; a file does not push out of the memory what it has just put there.
+        """
+        if self._straight_to is not None or self._format is None:
+            return
+        seconds = self._format.seconds(size)
+        if self._admission is not None:
+            await anyio.sleep_until(self._admission.due(seconds))
+        while self._is_catching_up and (self._memory.free_seconds or 0.0) < seconds:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame, or keep it. That it cannot be sent is no error: the next connection gets it."""
+        self._memory.add(frame)
+        if self._straight_to is not None:
+            with suppress(DeepgramStreamError):  # the connection tells its end
+                await self._straight_to.send(self._memory.take(len(frame)))
+
+    async def catch_up(self, connection: Connection) -> None:
+        """Send a new connection what waits, no faster than the rate allows; then frames go straight to it.
+
+        Returns at once where nothing waits. Ended by cancelling it, when the connection ends before.
+        """
+        self._is_catching_up = True
+        frame_ms = FRAME_MS[connection.adapter.endpoint]
+        size = self._format.size(frame_ms / 1000) if self._format else 0
+        due = anyio.current_time()
+        while frame := self._memory.take(size):
+            await anyio.sleep_until(due)
+            # From when it is really sent: what was late is not made up for by a burst.
+            due = anyio.current_time()
+            if self._format is not None:
+                due += self._format.seconds(len(frame)) / self._catch_up_rate
+            try:
+                await connection.send(frame)
+            except DeepgramStreamError:
+                await anyio.sleep_forever()
+            self._room.set()
+        self._straight_to, self._is_catching_up = connection, False
+        self._room.set()
+
+    def hold(self) -> None:
+        """Keep what comes from now on: the connection is lost, or the session has ended."""
+        self._straight_to, self._is_catching_up = None, False
+        free_seconds = self._memory.free_seconds
+        if free_seconds is not None:
+            self._admission = Pacer(1.0, anyio.current_time() - free_seconds / 2)
+        self._room.set()

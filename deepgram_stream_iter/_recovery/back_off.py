@@ -1,0 +1,67 @@
+"""When to try again, and when not to. Pure: the randomness is handed in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from deepgram_stream_iter._errors import ConnectError, ConnectionLost
+from deepgram_stream_iter._options import Reconnect, ReconnectAttempt
+from deepgram_stream_iter._outcome import FATAL_CODES
+
+
+def is_worth_another_try(error: Exception | None) -> bool:
+    """Tell whether a connection that ended with this error is to be made again."""
+    if isinstance(error, ConnectionLost):
+        return error.code not in FATAL_CODES
+    return isinstance(error, ConnectError) and error.is_transient
+
+
+def _full_jitter(bound_seconds: float) -> float:
+    return random.uniform(0, bound_seconds)  # noqa: S311  (it spreads clients out, and guards nothing)
+
+
+class BackOff:
+    """Grants attempts, each after a longer delay, until they are used up; progress grants them anew."""
+
+    def __init__(self, reconnect: Reconnect, jitter: Callable[[float], float] = _full_jitter) -> None:
+        self._reconnect, self._jitter = reconnect, jitter
+        self._causes: list[Exception] = []
+
+    @property
+    def failures(self) -> int:
+        """How many there were since the last progress."""
+        return len(self._causes)
+
+    def failed(self, cause: Exception) -> None:
+        """Take note that a connection, or the attempt to make one, has failed."""
+        self._causes.append(cause)
+
+    def next(self) -> ReconnectAttempt | None:
+        """Grant the attempt that follows on the last failure; None when they are used up."""
+        cause, number = self._causes[-1], len(self._causes)
+        if number > self._reconnect.max_attempts:
+            return None
+        # Past 2**30 the bound is reached whatever the first delay was, and floats do not overflow.
+        growing = self._reconnect.initial_delay_seconds * 2.0 ** min(number - 1, 30)
+        delay = self._jitter(min(self._reconnect.max_delay_seconds, growing))
+        if isinstance(cause, ConnectError) and cause.retry_after_seconds is not None:
+            delay += cause.retry_after_seconds  # added, so that not all clients come back at the same moment
+        return ReconnectAttempt(number=number, cause=cause, delay=delay)
+
+    def progress(self) -> None:
+        """Take note that the stream goes on: what failed before is over."""
+        self._causes.clear()
+
+    def gave_up(self, why: str) -> ConnectionLost:
+        """Make the error that ends the session, with the cause of every attempt."""
+        last = self._causes[-1]
+        lost = ConnectionLost(
+            f"{last} ({why})",
+            code=last.code if isinstance(last, ConnectionLost) else None,
+            reason=last.reason if isinstance(last, (ConnectError, ConnectionLost)) else "",
+            request_id=last.request_id if isinstance(last, (ConnectError, ConnectionLost)) else "",
+            causes=tuple(self._causes),
+        )
+        lost.__cause__ = last
+        return lost

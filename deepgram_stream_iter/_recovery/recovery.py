@@ -1,0 +1,70 @@
+"""All that a session keeps to get over the loss of a connection, in one place. Pure.
+
+events   Connection -> `take` (one clock, nothing twice) -> the session
+audio    the outbox -> `memory` -> the connection; back to what is not transcribed for good at `resume`
+"""
+
+from __future__ import annotations
+
+from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._events import (
+    AnyStreamEvent,
+    AudioGapEvent,
+    EndOfTurnEvent,
+    TranscriptEvent,
+    TurnStateEvent,
+)
+from deepgram_stream_iter._options import Reconnect
+from deepgram_stream_iter._recovery.back_off import BackOff
+from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
+from deepgram_stream_iter._recovery.overlap import Overlap
+from deepgram_stream_iter._recovery.timeline import Timeline
+
+
+class Recovery:
+    """Follows a session: `resume` begins each connection, `take` follows its events."""
+
+    def __init__(self, reconnect: Reconnect, audio_format: RawFormat | None, back_off: BackOff) -> None:
+        self.memory: RawMemory | OpaqueMemory = (
+            RawMemory(audio_format, reconnect.replay_seconds)
+            if audio_format
+            else OpaqueMemory(reconnect.replay_seconds)
+        )
+        self._back_off = back_off
+        self._timeline, self._overlap = Timeline(), Overlap()
+        self.audio_seconds_replayed = 0.0
+        self.audio_seconds_lost = 0.0
+
+    def take(self, event: AnyStreamEvent) -> AnyStreamEvent | None:
+        """Give an event of the connection as the session hands it out; None where it says nothing new."""
+        before = self._overlap.finalized_seconds
+        taken = self._overlap.take(self._timeline.place(event))
+        if isinstance(taken, (TranscriptEvent, TurnStateEvent)):
+            finalized = self._overlap.finalized_seconds
+            is_final = isinstance(taken, EndOfTurnEvent) or (
+                isinstance(taken, TranscriptEvent) and taken.is_final
+            )
+            if is_final and (taken.transcript or finalized > before):
+                self._back_off.progress()
+            self.memory.finalized(finalized)
+        return taken
+
+    def resume(self) -> tuple[float, AudioGapEvent | None]:
+        """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""
+        finalized = self._overlap.finalized_seconds
+        begin, gap, replayed = self.memory.rewind(finalized, self._timeline.heard_seconds)
+        self._timeline.begin(begin)
+        self._overlap.resume(begin)
+        self.audio_seconds_replayed += replayed
+        return replayed, self._gap(gap)
+
+    def end(self) -> AudioGapEvent | None:
+        """Tell what audio is lost when the session ends without its tail."""
+        return self._gap(self.memory.rest(self._overlap.finalized_seconds))
+
+    def _gap(self, gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
+        if gap is None:
+            return None
+        start, end = gap
+        self.audio_seconds_lost += 0.0 if end is None else end - start
+        return AudioGapEvent(start=start, end=end)
