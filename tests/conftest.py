@@ -144,9 +144,12 @@ def connect(kind: str) -> Connect:
 
     def make(server: DeepgramServer, options: StreamingOptions, **settings: Any) -> StreamSession:
         client: Any = server.client() if kind == "async" else server.sync_client()
-        if IS_LEGACY:  # one client for both kinds: they part at the connection
-            client = (client.listen.asyncwebsocket if kind == "async" else client.listen.websocket).v("1")
-        return stream(client, options, **settings)
+        if not IS_LEGACY:
+            return stream(client, options, **settings)
+        # One client for both kinds: they part at the connection.
+        sockets = client.listen.asyncwebsocket if kind == "async" else client.listen.websocket
+        is_anew = settings.keys() & {"reconnect", "authorization"}
+        return stream((lambda: sockets.v("1")) if is_anew else sockets.v("1"), options, **settings)
 
     return make
 

@@ -105,7 +105,8 @@ class AcrossThreads:
 
     async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call in the worker thread. Cancelling does not stop the thread: the socket has to be dropped."""
-        return await asyncio.wrap_future(self._submit(function, *arguments))
+        # Nor does it take a call back that has not begun yet: a frame that was handed over goes out.
+        return await asyncio.shield(asyncio.wrap_future(self._submit(function, *arguments)))
 
     async def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter in the worker thread; a context that comes after the cancellation is left there again."""

@@ -33,7 +33,7 @@ _ABNORMAL = 1006
 class ServerConnection:
     """One accepted connection: what the client sent, and the means to answer it."""
 
-    def __init__(self, websocket: Wire, request: Request, intake: Intake, faults: Faults) -> None:
+    def __init__(self, websocket: Wire, request: Request, intake: Intake) -> None:
         self.websocket: websockets.asyncio.server.ServerConnection = websocket
         """The connection of `websockets` underneath."""
         self.path, self.query = split(request.path)
@@ -42,7 +42,20 @@ class ServerConnection:
         self.messages_sent = 0
         """How many messages were handed to `send()`."""
         self._intake = intake
-        self._faults = faults
+        self._wire = websocket
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on this connection: the server's faults, until it is given others for itself alone.
+
+        They may be replaced at any time, by a script too. The handshake is over by then, and so is the
+        `Connected` of /v2/listen: both went by the server's.
+        """
+        return self._wire.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._wire.faults = faults
 
     @property
     def authorization(self) -> str:
@@ -109,15 +122,15 @@ class ServerConnection:
         await self.websocket.wait_closed()
 
     async def send(self, message: Message) -> None:
-        """Send a message, spoiled as the server's faults say.
+        """Send a message, spoiled as `faults` says.
 
         :raises ConnectionError: the connection has ended.
         """
         self.messages_sent += 1
-        if self._faults.mute:
+        if self.faults.mute:
             return
         try:
-            for frame in frames_of(message, self._faults):
+            for frame in frames_of(message, self.faults):
                 await self.websocket.send(frame)
         except ConnectionClosed as closed:
             raise ConnectionEnded(f"ended before a message could be sent: {closed}") from closed

@@ -15,7 +15,6 @@ from ._protocol import Close
 from ._recognition import Message
 
 if TYPE_CHECKING:
-    from ._faults import Faults
     from ._intake import Intake
     from ._protocol import Dialect, Outgoing
 
@@ -34,14 +33,12 @@ class Conversation:
         connection: ServerConnection,
         intake: Intake,
         dialect: Dialect,
-        faults: Faults,
         *,
         idle_timeout_seconds: float | None,
     ) -> None:
         self._connection = connection
         self._intake = intake
         self._dialect = dialect
-        self._faults = faults
         self._idle_timeout_seconds = idle_timeout_seconds if dialect.closes_when_idle else None
         self.failures: list[Exception] = []
         """What the script or the recognizer raised."""
@@ -86,16 +83,17 @@ class Conversation:
     async def _listen(self) -> None:
         while True:
             data = await self._next_frame()
-            if self._faults.frozen:
+            if self._connection.faults.frozen:
                 await self._connection.wait_closed()
                 return
             samples, control = self._intake.take(data)
             # What comes after CloseStream is recorded, so that tests can see it, and has no effect.
             if self._finishing is not None:
                 continue
-            limit = self._faults.drop_at_audio_seconds
+            faults = self._connection.faults
+            limit = faults.drop_at_audio_seconds
             if limit is not None and self._connection.audio_seconds >= limit:
-                await self._connection.close(self._faults.drop_code)
+                await self._connection.close(faults.drop_code)
                 return
             if control.get("type") == "CloseStream" or (data == b"" and self._dialect.ends_on_empty_frame):
                 self._finishing = asyncio.create_task(self._guarded(self._finish()))
@@ -108,14 +106,15 @@ class Conversation:
         while True:
             with anyio.move_on_after(None if self._finishing else self._idle_timeout_seconds):
                 return await self._connection.websocket.recv()
-            if not (self._faults.mute or self._faults.frozen):
+            faults = self._connection.faults
+            if not (faults.mute or faults.frozen):
                 # The next turn of the loop then raises ConnectionClosed.
                 await self._connection.close(*_IDLE)
 
     async def _finish(self) -> None:
         if self._playing is not None:
             await asyncio.wait([self._playing])
-        with anyio.move_on_after(self._faults.late_final_seconds):
+        with anyio.move_on_after(self._connection.faults.late_final_seconds):
             await self._connection.wait_closed()
         await self._say(self._dialect.finish())
 
@@ -127,11 +126,12 @@ class Conversation:
                 await self._connection.send(item)
 
     async def _close(self, close: Close) -> None:
-        if self._faults.mute:
+        faults = self._connection.faults
+        if faults.mute:
             return
         if self._finishing is not None:
-            if self._faults.no_close:
+            if faults.no_close:
                 return
-            if self._faults.close_code is not None:
-                close = Close(self._faults.close_code, self._faults.close_reason)
+            if faults.close_code is not None:
+                close = Close(faults.close_code, faults.close_reason)
         await self._connection.close(*close)

@@ -16,14 +16,23 @@ _TRANSCRIPTS = {"Results": ("type", "is_final"), "TurnInfo": ("type", "event")}
 
 @dataclass(kw_only=True)
 class Faults:
-    """What the server does wrong. All off by default; any may be switched while connections are open."""
+    """What goes wrong. All off by default; any may be switched while connections are open.
+
+    The server's `faults` hold for all its connections. To spoil one alone, give it its own, which then hold in
+    place of the server's for all but the handshake::
+
+        async def script(connection: ServerConnection) -> None:
+            await connection.audio_reached(1.0)
+            if connection is server.connections[0]:
+                connection.faults = Faults(mute=True)
+    """
 
     refuse_status: int | None = None
     """Refuse every handshake with this HTTP status."""
     refuse_error: str = ""
     """The `dg-error` header of such a refusal; empty: none."""
-    retry_after_seconds: float | None = None
-    """The `Retry-After` header of such a refusal."""
+    retry_after: float | str | None = None
+    """The `Retry-After` header of such a refusal: seconds, or the text that it is, such as an HTTP date."""
     hang_handshake: bool = False
     """Never answer a handshake."""
     no_connected: bool = False
@@ -39,7 +48,7 @@ class Faults:
     close_reason: str = ""
     """The reason that goes with `close_code`."""
     drop_at_audio_seconds: float | None = None
-    """End each connection when that much audio has come; the piece that completes it is not recognised."""
+    """End the connection when that much audio has come; the piece that completes it is not recognised."""
     drop_code: int = 1006
     """The code of that end; 1006: drop the connection."""
     mute: bool = False

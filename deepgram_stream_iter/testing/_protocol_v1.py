@@ -10,7 +10,7 @@ from ._protocol import Close, option
 from ._recognition import Hypothesis, SpeechStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ._clock import AudioClock
     from ._faults import Faults
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 
 class ListenV1:
-    """One connection's side of /v1/listen."""
+    """One connection's side of /v1/listen. `faults` returns the connection's, which may be replaced."""
 
     closes_when_idle = True
     ends_on_empty_frame = True
 
     def __init__(
-        self, query: Query, request_id: str, recognizer: Recognizer, clock: AudioClock, faults: Faults
+        self,
+        query: Query,
+        request_id: str,
+        recognizer: Recognizer,
+        clock: AudioClock,
+        faults: Callable[[], Faults],
     ) -> None:
         self._request_id = request_id
         self._recognizer = recognizer
@@ -55,7 +60,7 @@ class ListenV1:
     def control(self, kind: object, control: Mapping[str, object], text: str) -> Iterator[Outgoing]:
         """Take a text frame other than `CloseStream`."""
         if kind == "Finalize":
-            if not self._faults.no_finalize_answer:
+            if not self._faults().no_finalize_answer:
                 yield from self._finalize()
         elif kind == "Configure":
             yield self._configure(control)
@@ -65,7 +70,7 @@ class ListenV1:
     def finish(self) -> Iterator[Outgoing]:
         """Say the rest, then how much there was, then close."""
         yield from self._say(self._flush())
-        if not self._faults.no_metadata:
+        if not self._faults().no_metadata:
             yield messages.metadata(
                 duration=self._clock.seconds, channels=self._channels, request_id=self._request_id
             )
@@ -93,8 +98,9 @@ class ListenV1:
         yield from self._say(found[last + 1 :])
 
     def _configure(self, control: Mapping[str, object]) -> Outgoing:
-        if self._faults.configure_failure is not None:
-            return messages.configure_failure(*self._faults.configure_failure, self._request_id)
+        failure = self._faults().configure_failure
+        if failure is not None:
+            return messages.configure_failure(*failure, self._request_id)
         if control.get("keyterms") is None:
             return messages.configure_success(self._request_id)
         return messages.configure_success(self._request_id, keyterms=control["keyterms"])

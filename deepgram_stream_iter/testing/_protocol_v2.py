@@ -50,7 +50,10 @@ class Turn:
 
 
 class ListenV2:
-    """One connection's side of /v2/listen. `sequence_id` returns the number of the next message."""
+    """One connection's side of /v2/listen.
+
+    `sequence_id` returns the number of the next message, `faults` the connection's, which may be replaced.
+    """
 
     closes_when_idle = False
     ends_on_empty_frame = False
@@ -61,7 +64,7 @@ class ListenV2:
         request_id: str,
         recognizer: Recognizer,
         sequence_id: Callable[[], int],
-        faults: Faults,
+        faults: Callable[[], Faults],
     ) -> None:
         self._request_id = request_id
         self._recognizer = recognizer
@@ -75,7 +78,7 @@ class ListenV2:
 
     def open(self) -> Iterator[Outgoing]:
         """Greet the client."""
-        if not self._faults.no_connected:
+        if not self._faults().no_connected:
             yield messages.connected(self._request_id, self._sequence_id())
 
     def audio(self, samples: bytes) -> Iterator[Outgoing]:
@@ -148,10 +151,9 @@ class ListenV2:
         self._turn_index += 1
 
     def _configure(self, control: Mapping[str, object]) -> Outgoing:
-        if self._faults.configure_failure is not None:
-            return messages.configure_failure(
-                *self._faults.configure_failure, self._request_id, sequence_id=self._sequence_id()
-            )
+        failure = self._faults().configure_failure
+        if failure is not None:
+            return messages.configure_failure(*failure, self._request_id, sequence_id=self._sequence_id())
         self._thresholds.update(cast("Mapping[str, float]", control.get("thresholds") or {}))
         self._keyterms = control.get("keyterms", self._keyterms)
         self._language_hints = control.get("language_hints", self._language_hints)

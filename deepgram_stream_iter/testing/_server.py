@@ -93,7 +93,7 @@ class DeepgramServer:
 
     @property
     def faults(self) -> Faults:
-        """What the server does wrong; change its fields at any time."""
+        """What the server does wrong; change its fields at any time. A connection may be given its own."""
         return self._faults
 
     @property
@@ -208,8 +208,9 @@ class DeepgramServer:
         response.headers["Content-Type"] = "application/json"
         if refused.error:
             response.headers["dg-error"] = refused.error
-        if self._faults.refuse_status is not None and self._faults.retry_after_seconds is not None:
-            response.headers["Retry-After"] = f"{self._faults.retry_after_seconds:g}"
+        if self._faults.refuse_status is not None and self._faults.retry_after is not None:
+            after = self._faults.retry_after
+            response.headers["Retry-After"] = after if isinstance(after, str) else f"{after:g}"
         return response
 
     def _stamp(
@@ -221,7 +222,7 @@ class DeepgramServer:
         wire = cast("Wire", websocket)
         request = cast("Request", wire.request)
         intake = Intake(split(request.path)[1])
-        connection = ServerConnection(wire, request, intake, self._faults)
+        connection = ServerConnection(wire, request, intake)
         self.connections.append(connection)
         self._board.notify()
         try:
@@ -232,11 +233,7 @@ class DeepgramServer:
             await connection.close(*FAILED)
             return
         conversation = Conversation(
-            connection,
-            intake,
-            dialect,
-            self._faults,
-            idle_timeout_seconds=self._idle_timeout_seconds,
+            connection, intake, dialect, idle_timeout_seconds=self._idle_timeout_seconds
         )
         self._conversations.add(conversation)
         try:
@@ -249,8 +246,10 @@ class DeepgramServer:
         recognizer = recognizer_of(self._recognizer)
         query, request_id = connection.query, connection.request_id
         if connection.path == V2:
-            return ListenV2(query, request_id, recognizer, lambda: connection.messages_sent, self._faults)
-        return ListenV1(query, request_id, recognizer, intake.clock, self._faults)
+            return ListenV2(
+                query, request_id, recognizer, lambda: connection.messages_sent, lambda: connection.faults
+            )
+        return ListenV1(query, request_id, recognizer, intake.clock, lambda: connection.faults)
 
 
 async def _stop_accepting(server: websockets.asyncio.server.Server) -> None:

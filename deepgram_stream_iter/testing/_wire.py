@@ -40,6 +40,8 @@ class Wire(ServerConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - websockets' own arguments
         super().__init__(*args, **kwargs)
         self.request_id = str(uuid4())
+        self.faults = self.wires.faults
+        """What goes wrong on this connection: the server's faults, until they are replaced."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Report the new connection."""
@@ -52,9 +54,9 @@ class Wire(ServerConnection):
         self.wires.open.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Let the bytes in, unless the server is frozen."""
+        """Let the bytes in, unless the connection is frozen."""
         # Below this line websockets answers pings and close frames by itself, so freezing has to come above.
-        if self.wires.faults.frozen and self.protocol.state is not State.CONNECTING:
+        if self.faults.frozen and self.protocol.state is not State.CONNECTING:
             self.transport.pause_reading()
             return
         super().data_received(data)

@@ -8,7 +8,7 @@ import pytest
 from dialling import SECOND, V1, V2, Prompted, dial, hear, hear_all, kinds, said, tell
 from websockets.exceptions import ConnectionClosed
 
-from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 if TYPE_CHECKING:
     from deepgram_stream_iter.testing import Message, Recognized
@@ -258,6 +258,102 @@ async def test_faults_apply_to_scripts() -> None:
     ):
         assert json.loads(await websocket.recv()) == {"type": "Results", "is_final": False}
         assert [await websocket.recv(), await websocket.recv()] == ["{broken", b"binary"]
+
+
+@pytest.mark.parametrize(
+    ("own", "heard", "code"),
+    [
+        (Faults(), ["ConfigureSuccess", "Results", "Results", "Metadata"], 1000),
+        (
+            Faults(configure_failure=("CODE", "no")),
+            ["ConfigureFailure", "Results", "Results", "Metadata"],
+            1000,
+        ),
+        (Faults(no_finalize_answer=True), ["ConfigureSuccess", "Results", "Metadata"], 1000),
+        (Faults(no_metadata=True), ["ConfigureSuccess", "Results", "Results"], 1000),
+        (Faults(close_code=1011), ["ConfigureSuccess", "Results", "Results", "Metadata"], 1011),
+        (Faults(drop_at_audio_seconds=1.0, drop_code=1012), ["ConfigureSuccess"], 1012),
+        (
+            Faults(unknown_types=True),
+            ["ConfigureSuccess", "Horoscope", "Results", "Horoscope", "Results", "Metadata"],
+            1000,
+        ),
+    ],
+)
+async def test_faults_of_one_connection(own: Faults, heard: list[str], code: int) -> None:
+    """A connection's own faults spoil that connection and no other."""
+    async with DeepgramServer(recognizer=lambda _: [said("hi", final=True)]) as server:
+        unspoiled = (server.faults, ["ConfigureSuccess", "Results", "Results", "Metadata"], 1000)
+        for index, (faults, expected, ending) in enumerate(((own, heard, code), unspoiled)):
+            async with dial(server) as websocket:
+                connection = await server.connection(index)
+                assert connection.faults is server.faults
+                connection.faults = faults
+                await tell(websocket, "Configure")
+                await websocket.send(SECOND)
+                await tell(websocket, "Finalize")
+                await tell(websocket, "CloseStream")
+                assert kinds(await hear_all(websocket)) == expected
+                assert websocket.close_code == ending
+        assert server.faults == Faults()
+
+
+@pytest.mark.parametrize("target", [V1, V2])
+async def test_a_script_mutes_its_connection(target: str) -> None:
+    """A script may give its connection faults of its own, in time for the first frame, while others go on."""
+
+    async def script(connection: ServerConnection) -> None:
+        if connection is server.connections[0]:
+            connection.faults = Faults(mute=True)
+
+    server = DeepgramServer(
+        recognizer=lambda _: [said("hi", final=True)], script=script, faults=Faults(no_connected=True)
+    )
+    async with server, dial(server, target) as muted, dial(server, target) as other:
+        for websocket in (muted, other):
+            await websocket.send(SECOND)
+        assert kinds([await hear(other)]) == ["Results" if target == V1 else "StartOfTurn"]
+        connection = server.connections[0]
+        await connection.audio_reached(1.0)
+        connection.faults = Faults(configure_failure=("CODE", "no"))
+        await tell(muted, "Configure")
+        # Nothing came before it.
+        assert kinds([await hear(muted)]) == ["ConfigureFailure"]
+
+
+async def test_own_faults_replace_those_of_the_server() -> None:
+    """A connection with its own faults is free of the server's, whenever those are switched on."""
+    server = DeepgramServer(recognizer=lambda _: [said("hi", final=True)], faults=Faults(mute=True))
+    async with server, dial(server) as free, dial(server) as bound:
+        (await server.connection()).faults = Faults()
+        await server.connection(1)
+        server.faults.drop_at_audio_seconds = 1.0
+        server.faults.drop_code = 1012
+        for websocket in (free, bound):
+            await websocket.send(SECOND)
+            await tell(websocket, "CloseStream")
+        assert kinds(await hear_all(free)) == ["Results", "Metadata"]
+        assert await hear_all(bound) == []
+        assert (free.close_code, bound.close_code) == (1000, 1012)
+
+
+@pytest.mark.timeout(5)
+async def test_one_frozen_connection() -> None:
+    """A frozen connection reads nothing, not even pings; the others go on."""
+    async with DeepgramServer() as server:
+        frozen, other = await dial(server), await dial(server)
+        (await server.connection()).faults = Faults(frozen=True)
+        await frozen.send(SECOND)
+        pong = await frozen.ping()
+        for websocket in (other, await dial(server)):
+            await (await websocket.ping())
+            await tell(websocket, "CloseStream")
+            assert kinds(await hear_all(websocket)) == ["Metadata"]
+        with pytest.raises(TimeoutError), anyio.fail_after(0.1):
+            await pong
+        assert server.connections[0].frames == []
+        assert server.connections[0].close_code is None
+    await frozen.wait_closed()
 
 
 async def test_the_sdk_sees_a_drop() -> None:

@@ -85,17 +85,20 @@ async def test_the_request_is_recorded() -> None:
         assert (await hear(websocket))["request_id"] == connection.request_id
 
 
-async def test_a_refusal_by_fault() -> None:
+@pytest.mark.parametrize(
+    ("after", "header"), [(2.5, "2.5"), (30, "30"), ("Wed, 21 Oct 2015 07:28:00 GMT",) * 2]
+)
+async def test_a_refusal_by_fault(after: float | str, header: str) -> None:
     """`refuse_status` refuses all comers with the given error and Retry-After."""
     async with DeepgramServer() as server:
         server.faults.refuse_status = 429
         server.faults.refuse_error = "TOO_MANY_REQUESTS"
-        server.faults.retry_after_seconds = 2.5
+        server.faults.retry_after = after
         with pytest.raises(InvalidStatus) as refused:
             await dial(server)
         headers = refused.value.response.headers
         assert refused.value.response.status_code == 429
-        assert (headers["dg-error"], headers["Retry-After"]) == ("TOO_MANY_REQUESTS", "2.5")
+        assert (headers["dg-error"], headers["Retry-After"]) == ("TOO_MANY_REQUESTS", header)
         server.faults.refuse_error = ""
         with pytest.raises(InvalidStatus) as refused:
             await dial(server)
