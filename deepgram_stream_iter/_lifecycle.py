@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import anyio
 import anyio.abc
@@ -33,6 +33,8 @@ _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""
 
 _logger = logging.getLogger("deepgram_stream_iter")
+
+_Phase: TypeAlias = Literal["connecting", "catching up", "live", "over"]
 
 Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
 """Makes the adapter of a new connection; asks for the authorization, where that is the application's to give."""
@@ -71,9 +73,8 @@ class Lifecycle:
         self._senders: set[anyio.CancelScope] = set()
         self._orderly = anyio.CancelScope()  # cancelled to close at once
         self._connecting = anyio.CancelScope()  # cancelled when there shall be no more connections
-        self._opened = anyio.Event()  # the first connection is ready, or there is none
-        self._live = anyio.Event()  # the connection is ready and has caught up; or the session has ended
-        self._held = anyio.Event()  # ... and is not any more
+        self._phase: _Phase = "connecting"
+        self._phase_changed = anyio.Event()
         self._stop = anyio.Event()  # the supervisor shall finish or close
         self._closed = anyio.Event()  # nothing is open any more
 
@@ -107,7 +108,7 @@ class Lifecycle:
         """Start the supervisor and wait until it has connected; see `StreamSession.__aenter__`. Leaves nothing on failure."""
         self._supervisor = asyncio.create_task(self._supervise(), name="deepgram_stream_iter")
         try:
-            await self._opened.wait()
+            await self._reach("live", "over")
         except BaseException:
             await self.close_at_once()
             raise
@@ -121,13 +122,13 @@ class Lifecycle:
     def connection_ready(self, connection: Connection) -> None:
         """Begin with a connection, before its first event."""
         before, self._connection = self._connection, connection
+        self._enter("catching up")
         if self._settings.reconnect is None or self._back_off is None:
             return
         if self.recovery is None:
-            audio_format = RawFormat.of(connection.adapter.query)
-            self.recovery = Recovery(self._settings.reconnect, audio_format, self._back_off)
-            rate = self._settings.reconnect.catch_up_rate
-            self._outbox = Outbox(self.recovery.memory, audio_format, catch_up_rate=rate)
+            query, rate = connection.adapter.query, self._settings.reconnect.catch_up_rate
+            self.recovery = Recovery(self._settings.reconnect, self._back_off, query)
+            self._outbox = Outbox(self.recovery.memory, RawFormat.of(query), catch_up_rate=rate)
         replayed_seconds, gap = self.recovery.resume()
         if gap is not None:
             self._tell(gap)
@@ -140,13 +141,16 @@ class Lifecycle:
         """Take an event of a connection."""
         if self.close_info is not None:
             return None
-        if self.recovery is not None:
-            taken = self.recovery.take(event)
-            if taken is None:
-                return None
-            event = taken
-        self.ledger.note(event)
-        return self._on_event(event)
+        if self.recovery is None:
+            self.ledger.note(event)
+            return self._on_event(event)
+        wait: Coroutine[None, None, None] | None = None
+        for taken in self.recovery.take(event):
+            if wait is not None:
+                wait.close()  # the last one holds back as well
+            self.ledger.note(taken)
+            wait = self._on_event(taken)
+        return wait
 
     def connection_ended(self, connection: Connection) -> None:
         """Take the end of a connection: that of the session, unless another follows."""
@@ -158,7 +162,7 @@ class Lifecycle:
             and self._is_to_follow(connection.error)
         ):
             self._back_off.failed(connection.error)
-            self._hold()
+            self._enter("connecting")
         else:
             self.conclude(
                 connection.error, by_server=connection.is_ended_by_server, drained=connection.is_drained
@@ -167,12 +171,17 @@ class Lifecycle:
     def _is_to_follow(self, error: Exception | None) -> bool:
         return self._back_off is not None and self.close_info is None and is_worth_another_try(error)
 
-    def _hold(self) -> None:
-        self._held.set()
-        if self._live.is_set():
-            self._live = anyio.Event()
-        if self._outbox is not None:
+    def _enter(self, phase: _Phase) -> None:
+        if self._outbox is not None and phase in ("connecting", "over"):
             self._outbox.hold()
+        self._phase = phase
+        self._phase_changed.set()
+        self._phase_changed = anyio.Event()
+
+    async def _reach(self, *phases: _Phase) -> None:
+        """Wait for one of these phases; returns at once in one."""
+        while self._phase not in phases:
+            await self._phase_changed.wait()
 
     def _tell(self, event: AnyStreamEvent) -> None:
         """Hand out an event of our own, from where nobody can be held back."""
@@ -211,8 +220,8 @@ class Lifecycle:
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message, after all audio that came before; raises what `Connection.send` does."""
         with anyio.move_on_after(self._settings.send_timeout_seconds):
-            await self._live.wait()
-        if not self._live.is_set():
+            await self._reach("live", "over")
+        if self._phase not in ("live", "over"):
             reason = f"the session was reconnecting for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
             raise ConnectionLost(reason, reason=reason, request_id=self.request_id)
         await self._open_connection.send_control(kind, **fields)
@@ -304,9 +313,8 @@ class Lifecycle:
         if turn is not None:
             self.ledger.note(turn)
         self._on_end(error, turn)
-        self._hold()
-        for event in (self._opened, self._live, self._stop):
-            event.set()
+        self._enter("over")
+        self._stop.set()
 
     async def _supervise(self) -> None:
         async with anyio.create_task_group() as self._tasks:
@@ -336,14 +344,18 @@ class Lifecycle:
 
     async def _end_stream(self) -> None:
         """Have the server end the stream: on this connection or, when that is lost over it, on the next."""
-        timeout_seconds = self._settings.finish_timeout_seconds
+        timeout_seconds = replay_seconds = self._settings.finish_timeout_seconds
         if self.recovery is not None and self._settings.reconnect is not None:
-            timeout_seconds += self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
-        with anyio.move_on_after(timeout_seconds):
-            while self.close_info is None:
-                await self._live.wait()
-                if self.close_info is not None:
+            replay_seconds += self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
+        with anyio.move_on_after(replay_seconds):
+            while self._phase != "over":
+                with anyio.move_on_after(timeout_seconds) as waiting:
+                    await self._reach("catching up", "live", "over")
+                if waiting.cancelled_caught:
                     break
+                await self._reach("live", "connecting", "over")
+                if self._phase != "live":
+                    continue
                 connection = self._open_connection
                 connection.is_finishing = True
                 try:
@@ -352,13 +364,12 @@ class Lifecycle:
                     await connection.send_control("CloseStream")
                 except DeepgramStreamError:
                     pass  # the listener tells, once it has read what there was
-                await self._held.wait()
+                await self._reach("connecting", "over")
         connection = self._open_connection
         code, _ = connection.adapter.close_frame
         if code is not None and not is_clean(code, connection.adapter.endpoint, asked=True):
-            connection.listening_ended(
-                None
-            )  # the SDK knows that the peer is dead, and waits for it all the same
+            # The SDK knows that the peer is dead, and waits for it all the same.
+            connection.listening_ended(None)
         if self.close_info is not None:
             return
         if connection.ended.is_set() and self._back_off is not None:
@@ -440,9 +451,8 @@ class Lifecycle:
                 except DeepgramStreamError:
                     return  # the connection tells its end
             await self._outbox.catch_up(connection)
-        self._held = anyio.Event()
-        self._live.set()
-        self._opened.set()
+        if not connection.ended.is_set():
+            self._enter("live")
 
     async def _wait_for_next_attempt(self) -> None:
         """Wait for as long as the back-off says; the session has ended where it grants no attempt."""

@@ -52,7 +52,7 @@ class Outbox:
     async def catch_up(self, connection: Connection) -> None:
         """Send a new connection what waits, no faster than the rate allows; then frames go straight to it.
 
-        Returns at once where nothing waits. Ended by cancelling it, when the connection ends before.
+        Returns at once where nothing waits, and when the connection ends before.
         """
         self._is_catching_up = True
         frame_ms = FRAME_MS[connection.adapter.endpoint]
@@ -64,10 +64,10 @@ class Outbox:
             due = anyio.current_time()
             if self._format is not None:
                 due += self._format.seconds(len(frame)) / self._catch_up_rate
-            try:
+            with suppress(DeepgramStreamError):  # the connection tells its end
                 await connection.send(frame)
-            except DeepgramStreamError:
-                await anyio.sleep_forever()
+            if connection.ended.is_set():
+                return
             self._room.set()
         self._straight_to, self._is_catching_up = connection, False
         self._room.set()

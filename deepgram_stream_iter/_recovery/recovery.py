@@ -6,6 +6,8 @@ audio    the outbox -> `memory` -> the connection; back to what is not transcrib
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._events import (
     AnyStreamEvent,
@@ -19,26 +21,32 @@ from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
 from deepgram_stream_iter._recovery.overlap import Overlap
 from deepgram_stream_iter._recovery.timeline import Timeline
+from deepgram_stream_iter._recovery.utterance import CutUtterances
 
 
 class Recovery:
     """Follows a session: `resume` begins each connection, `take` follows its events."""
 
-    def __init__(self, reconnect: Reconnect, audio_format: RawFormat | None, back_off: BackOff) -> None:
+    def __init__(
+        self, reconnect: Reconnect, back_off: BackOff, query: Mapping[str, str | Sequence[str]]
+    ) -> None:
+        audio_format = RawFormat.of(query)
         self.memory: RawMemory | OpaqueMemory = (
             RawMemory(audio_format, reconnect.replay_seconds)
             if audio_format
             else OpaqueMemory(reconnect.replay_seconds)
         )
         self._back_off = back_off
-        self._timeline, self._overlap = Timeline(), Overlap()
+        self._timeline, self._overlap, self._utterances = Timeline(), Overlap(), CutUtterances(query)
         self.audio_seconds_replayed = 0.0
         self.audio_seconds_lost = 0.0
 
-    def take(self, event: AnyStreamEvent) -> AnyStreamEvent | None:
-        """Give an event of the connection as the session hands it out; None where it says nothing new."""
+    def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
+        """Give what the session hands out for an event of the connection; nothing where it says nothing new."""
         before = self._overlap.finalized_seconds
         taken = self._overlap.take(self._timeline.place(event))
+        if taken is None:
+            return []
         if isinstance(taken, (TranscriptEvent, TurnStateEvent)):
             finalized = self._overlap.finalized_seconds
             is_final = isinstance(taken, EndOfTurnEvent) or (
@@ -47,7 +55,8 @@ class Recovery:
             if is_final and (taken.transcript or finalized > before):
                 self._back_off.progress()
             self.memory.finalized(finalized)
-        return taken
+        ended = self._utterances.end(taken)
+        return [taken] if ended is None else [ended, taken]
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:
         """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""
@@ -55,6 +64,7 @@ class Recovery:
         begin, gap, replayed = self.memory.rewind(finalized, self._timeline.heard_seconds)
         self._timeline.begin(begin)
         self._overlap.resume(begin)
+        self._utterances.resume()
         self.audio_seconds_replayed += replayed
         return replayed, self._gap(gap)
 

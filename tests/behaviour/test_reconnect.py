@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, any_client, emitter_only, nova
+from conftest import FRAME, IS_LEGACY, Connect, any_client, emitter_only, flux, nova
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
+    BufferOverflow,
     ConnectError,
     ConnectionLost,
     Reconnect,
@@ -392,3 +394,174 @@ async def test_opaque_audio(connect: Connect) -> None:
         assert isinstance(first, StreamEvent.Transcript)
         assert isinstance(second, StreamEvent.Transcript)
         assert (first.start, second.start) == (0.5, 2.0)
+
+
+async def test_no_memory_without_bound(connect: Connect) -> None:
+    """Audio whose bytes are not time is kept during an outage up to a bound too; what goes is told."""
+    is_lost, is_back = anyio.Event(), anyio.Event()
+
+    async def come_back(_: ReconnectAttempt) -> None:
+        is_lost.set()
+        await is_back.wait()
+
+    async with DeepgramServer(script=dropping(1, at_seconds=0)) as server:
+        reconnect = Reconnect(initial_delay_seconds=0.01, replay_seconds=10, on_attempt=come_back)
+        options = nova(encoding=None, sample_rate=None)
+        async with connect(server, options, reconnect=reconnect) as session:
+            await is_lost.wait()
+            chunk = bytes(32_000)
+            for _ in range(100):
+                await session.send(chunk)
+            is_back.set()
+            gap = await until(session, StreamEvent.AudioGap)
+        assert gap == StreamEvent.AudioGap(start=0.0, end=None)
+        assert len(server.connections[1].audio) <= 11 * 32_000
+
+
+async def test_a_consumer_that_stopped(connect: Connect) -> None:
+    """A full buffer holds the reconnecting back as well, and its time-out ends it."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        await connection.send(messages.results("word", start=0.0, duration=0.01, is_final=True))
+        await connection.close(1011)
+
+    async with DeepgramServer(script=script) as server:
+        reconnect = Reconnect(initial_delay_seconds=0.001, max_delay_seconds=0.001)
+        settings = {"max_buffer_size": 4, "overflow_timeout_seconds": 0.2}
+        with pytest.raises(BufferOverflow):
+            async with connect(server, nova(), reconnect=reconnect, **settings) as session:
+                while True:  # and nobody iterates
+                    await session.send(FRAME)
+                    await anyio.sleep(0.005)
+        assert session.stats.buffered_max <= 4 + 3
+
+
+# One stream
+
+
+async def test_utterances_go_across(connect: Connect) -> None:
+    """Words from before and after the loss make one utterance, and so does the text that accumulates."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        if len(server.connections) == 1:
+            await connection.send(messages.results("before", start=0.0, duration=0.01, is_final=True))
+            await connection.close(1012)
+        else:
+            final = messages.results("after", start=0.0, duration=0.01, is_final=True, speech_final=True)
+            await connection.send(final)
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), reconnect=SOON) as session:
+            await session.send(FRAME * 2)
+            utterance = await anext(session.utterances())
+        assert utterance.text == session.accumulated_transcript == "before after"
+        assert (utterance.start, utterance.end) == (0.0, 0.02)
+        assert [word.start for word in utterance.words] == [0.0, 0.01]
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [({"utterance_end_ms": 1000}, 1.1), ({}, 0.1)])
+async def test_an_utterance_that_nobody_else_ends(
+    connect: Connect, asked: dict[str, int], seconds: float
+) -> None:
+    """The next connection has not heard the words; that it hears silence ends the utterance all the same."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        if len(server.connections) == 1:
+            await connection.send(messages.results("yes", start=0.0, duration=0.02, is_final=True))
+            await connection.close(1012)
+        else:
+            await connection.send(messages.results("", start=0.0, duration=seconds, is_final=True))
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(**asked), reconnect=SOON) as session:
+            await session.send(FRAME)
+            await until(session, StreamEvent.Reconnected)
+            await session.send(FRAME)
+            event = await until(session, StreamEvent.UtteranceEnd)
+        assert event == StreamEvent.UtteranceEnd(last_word_end=0.02, channel_index=0)
+
+
+@emitter_only
+async def test_what_configure_changed_stays_changed(connect: Connect) -> None:
+    """Settings that were changed on the way are those of the next connection too, before it gets audio."""
+    async with DeepgramServer(script=dropping(1)) as server:
+        async with connect(server, flux(), reconnect=SOON) as session:
+            await session.configure(thresholds={"eot_threshold": 0.8}, keyterms=["Deepgram"])
+            await session.configure(thresholds={"eot_timeout_ms": 5000})
+            await session.send(FRAME)
+            await until(session, StreamEvent.Reconnected)
+        configure, audio, *_ = server.connections[1].frames
+        assert json.loads(configure.data) == {
+            "type": "Configure",
+            "thresholds": {"eot_threshold": 0.8, "eot_timeout_ms": 5000},
+            "keyterms": ["Deepgram"],
+        }
+        assert audio.data == FRAME
+
+
+async def test_a_turn_cut_in_two(connect: Connect) -> None:
+    """A turn that was open goes on as itself: one start, all of its words, and the next index after it."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        if len(server.connections) == 1:
+            await connection.send(messages.turn_info("StartOfTurn", "one", turn_index=0, end=0.02))
+            await connection.send(messages.turn_info("EndOfTurn", "one", turn_index=0, end=0.02))
+            await connection.audio_reached(0.04)
+            await connection.send(
+                messages.turn_info("StartOfTurn", "two", turn_index=1, start=0.02, end=0.04)
+            )
+            await connection.close(1012)
+        else:
+            await connection.send(messages.turn_info("StartOfTurn", "two", turn_index=0, end=0.02))
+            await connection.audio_reached(0.04)
+            await connection.send(messages.turn_info("EndOfTurn", "two three", turn_index=0, end=0.04))
+            await connection.send(
+                messages.turn_info("StartOfTurn", "four", turn_index=1, start=0.04, end=0.05)
+            )
+
+    async with DeepgramServer(script=script) as server:
+        seen: list[tuple[str, int | None, str, float | None, float | None]] = []
+        async with connect(server, flux(), reconnect=SOON) as session:
+            await session.send(FRAME)
+            await session.send(FRAME)
+            async for event in session:
+                match event:
+                    case StreamEvent.Reconnected():
+                        await session.send(FRAME)
+                    case StreamEvent.StartOfTurn() | StreamEvent.TurnUpdate() | StreamEvent.EndOfTurn():
+                        seen.append((event.type, event.turn_index, event.transcript, event.start, event.end))
+                        if event.transcript == "four":
+                            break
+        assert seen == [
+            ("start_of_turn", 0, "one", 0.0, 0.02),
+            ("end_of_turn", 0, "one", 0.0, 0.02),
+            ("start_of_turn", 1, "two", 0.02, 0.04),
+            ("turn_update", 1, "two", 0.02, 0.04),
+            ("end_of_turn", 1, "two three", 0.02, 0.06),
+            ("start_of_turn", 2, "four", 0.06, 0.07),
+        ]
+
+
+async def test_the_raw_message_stays_as_it_was(connect: Connect) -> None:
+    """What the SDK made of a message is not moved on the clock."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        await connection.send(messages.results("word", start=0.0, duration=0.02, is_final=True))
+        if len(server.connections) == 1:
+            await connection.close(1012)
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), reconnect=SOON) as session:
+            await session.send(FRAME)
+            await until(session, StreamEvent.Reconnected)
+            await session.send(FRAME)
+            event = await until(session, StreamEvent.Transcript)
+        assert isinstance(event, StreamEvent.Transcript)
+        assert (event.start, event.words[0].start) == (0.02, 0.02)
+        raw: Any = event.raw
+        assert (raw.start, raw.channel.alternatives[0].words[0].start) == (0, 0)

@@ -1,0 +1,198 @@
+"""Ending a session that is reconnecting: in each phase of it, by each way out, and in bounded time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from conftest import FRAME, Connect, LateWord, nova
+from test_reconnect import LATER, dropping, until
+
+from deepgram_stream_iter import (
+    ConnectionLost,
+    Reconnect,
+    ReconnectAttempt,
+    SessionClosed,
+    StreamEvent,
+    StreamSession,
+)
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection
+
+SLOWLY = Reconnect(initial_delay_seconds=0.01, catch_up_rate=1.001)
+BOUND_SECONDS = 5
+"""What ends at once ends well within this, on a busy machine too."""
+
+
+async def hanging(attempt: ReconnectAttempt) -> None:
+    """Hold the attempt up for ever."""
+    attempt.delay = 0.0
+    await anyio.sleep_forever()
+
+
+@asynccontextmanager
+async def in_phase(phase: str, connect: Connect, **settings: float) -> AsyncIterator[StreamSession]:
+    """Give a session that has lost its connection and is in this phase of getting over it."""
+    faults = Faults()
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            await connection.audio_reached(0.02)
+            faults.hang_handshake = phase == "handshake"
+            connection.abort()
+
+    reconnects = {
+        "on_attempt": Reconnect(on_attempt=hanging),
+        "back-off": LATER,
+        "handshake": Reconnect(initial_delay_seconds=0.001),
+        "replay": SLOWLY,
+    }
+    async with DeepgramServer(script=script, faults=faults) as server:
+        session = connect(server, nova(), reconnect=reconnects[phase], **settings)
+        async with session:
+            await session.send(FRAME * 1000)  # 20 s
+            if phase == "on_attempt":
+                await server.connections[0].wait_closed()
+            else:
+                await until(session, StreamEvent.Reconnecting)
+            if phase == "replay":
+                await until(session, StreamEvent.Reconnected)
+            yield session
+
+
+each_phase = pytest.mark.parametrize("phase", ["on_attempt", "back-off", "handshake", "replay"])
+
+
+@each_phase
+async def test_cancelling(connect: Connect, phase: str) -> None:
+    """Cancelling the body ends the session at once, in every phase, and leaves nothing behind."""
+    began = time.monotonic()
+    with anyio.CancelScope() as scope:
+        async with in_phase(phase, connect):
+            began = time.monotonic()
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert time.monotonic() - began < BOUND_SECONDS
+
+
+@each_phase
+async def test_an_exception_in_the_body(connect: Connect, phase: str) -> None:
+    """An exception ends the session at once, in every phase, and comes out as itself."""
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        async with in_phase(phase, connect):
+            began = time.monotonic()
+            raise ZeroDivisionError
+    assert time.monotonic() - began < BOUND_SECONDS
+
+
+@pytest.mark.parametrize("phase", ["on_attempt", "back-off", "handshake"])
+async def test_finishing_without_a_connection(connect: Connect, phase: str) -> None:
+    """`finish()` waits for a connection for as long as it may, then tells what is lost, and that it is."""
+    began = time.monotonic()
+    with pytest.raises(ConnectionLost, match="finish_timeout_seconds") as caught:
+        async with in_phase(phase, connect, finish_timeout_seconds=0.1) as session:
+            began = time.monotonic()
+            info = await session.finish()
+            assert not info.drained
+            gap = await until(session, StreamEvent.AudioGap)
+            await anext(session)
+    assert gap == StreamEvent.AudioGap(start=0.0, end=20.0)
+    assert session.stats.audio_seconds_lost == 20.0
+    assert len(caught.value.causes) >= 1
+    assert time.monotonic() - began < BOUND_SECONDS
+
+
+async def test_finishing_a_replay(connect: Connect) -> None:
+    """`finish()` waits until all audio was sent again, however short its own time-out is."""
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            await connection.audio_reached(0.02)
+            connection.abort()
+
+    reconnect = Reconnect(initial_delay_seconds=0.01, catch_up_rate=10)
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), reconnect=reconnect, finish_timeout_seconds=0.5) as session:
+            await session.send(FRAME)
+            await until(session, StreamEvent.Reconnecting)
+            for _ in range(400):
+                await session.send(FRAME)
+            await until(session, StreamEvent.Reconnected)
+            info = await session.finish()
+            assert info.drained
+        assert server.connections[1].audio_seconds == 0.02 * 401
+
+
+async def test_a_server_that_never_closes(connect: Connect) -> None:
+    """A server that does not end the stream is not waited for; audio of which no final came is told."""
+    async with DeepgramServer(
+        faults=Faults(no_close=True, no_finalize_answer=True, no_metadata=True)
+    ) as server:
+        async with connect(server, nova(), reconnect=True, finish_timeout_seconds=0.1) as session:
+            await session.send(FRAME)
+            info = await session.finish()
+        assert not info.drained
+        assert [event async for event in session] == [StreamEvent.AudioGap(start=0.0, end=0.02)]
+        assert len(server.connections) == 1
+
+
+async def test_the_connection_is_lost_while_finishing(connect: Connect) -> None:
+    """A tail that goes down with its connection is asked of the next."""
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            await connection.received("CloseStream")
+            connection.abort()
+
+    faults = Faults(no_finalize_answer=True)
+    async with DeepgramServer(script=script, recognizer=LateWord, faults=faults) as server:
+        async with connect(server, nova(), reconnect=Reconnect(initial_delay_seconds=0.01)) as session:
+            await session.send(FRAME)
+            server.connections[0].faults = Faults(late_final_seconds=5, no_finalize_answer=True)
+        assert session.transcript == "late"
+        assert session.close_info is not None
+        assert session.close_info.drained
+        assert [connection.audio for connection in server.connections] == [FRAME, FRAME]
+
+
+async def test_sending_after_finish(connect: Connect) -> None:
+    """Once `finish()` was called nothing is taken any more, with or without a connection."""
+    async with in_phase("back-off", connect, finish_timeout_seconds=0.1) as session:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.finish)
+                await anyio.lowlevel.checkpoint()
+                with pytest.raises(SessionClosed):
+                    await session.send(FRAME)
+                with pytest.raises(SessionClosed):
+                    session.feed([FRAME])
+                scope.cancel()
+        with pytest.raises(ConnectionLost):
+            async for _ in session:
+                pass
+
+
+async def test_controls_wait_for_a_connection(connect: Connect) -> None:
+    """A control message goes to the next connection, behind the audio; without one it fails in bounded time."""
+    async with DeepgramServer(script=dropping(1)) as server:
+        async with connect(server, nova(), reconnect=Reconnect(initial_delay_seconds=0.01)) as session:
+            await session.send(FRAME)
+            await until(session, StreamEvent.Reconnecting)
+            answer = await session.finalize(timeout_seconds=5)
+            assert answer is not None
+            assert answer.end == 0.02
+            assert server.connections[1].frames[0].data == FRAME
+    async with in_phase(
+        "back-off", connect, send_timeout_seconds=0.05, finish_timeout_seconds=0.05
+    ) as session:
+        with pytest.raises(ConnectionLost, match="reconnecting"):
+            await session.keep_alive()
+        assert await session.finalize(timeout_seconds=0.02) is None
+        with pytest.raises(ConnectionLost):
+            await session.finish()
+            async for _ in session:
+                pass
