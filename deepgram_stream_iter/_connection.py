@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Protocol
 
 import anyio
@@ -43,7 +43,7 @@ class Owner(Protocol):
         """Take note that audio may be sent; comes before the first event."""
         ...
 
-    def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+    def arrived(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         """Take an event; what is returned holds the SDK's listener back when it is awaited."""
         ...
 
@@ -69,6 +69,7 @@ class Connection:
         self._listened = anyio.Event()  # the SDK's listener has ended
         self._opening = anyio.CancelScope()
         self._is_open = self._is_closing = False
+        self._early: list[AnyStreamEvent] = []  # what came before it was open: SDK 3 and 4 listen at once
         self._last_sent_at = 0.0
         self._unanswered_since: float | None = None  # audio went out, and nothing has arrived since
         self._is_held_back = False
@@ -92,6 +93,10 @@ class Connection:
                     self._last_sent_at = anyio.current_time()
                     if self.adapter.endpoint != "v2" or not self._settings.listen:
                         self._set_ready()  # Flux is ready when it says so; an observer may have come after that
+                    for event in self._early:
+                        wait = self.arrived(event)
+                        if wait is not None:
+                            wait.close()  # the SDK is held back by the next one
                     tasks.start_soon(self._listen)
                     if self._settings.keepalive_seconds and self._is_ours_to_keep_alive:
                         tasks.start_soon(self._keep_alive)
@@ -115,16 +120,19 @@ class Connection:
 
     # What the adapter tells
 
-    def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+    def arrived(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         """Take an event from the SDK's callback."""
         if self.ended.is_set():
+            return None
+        if not self._is_open:
+            self._early.append(event)
             return None
         self._unanswered_since = None
         if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
             text = f"Deepgram ended the stream: {event.code}: {event.description}"
             self.end(ServerError(text, code=event.code, description=event.description), by_server=True)
             return None
-        if self._is_open and not self.was_ready:
+        if not self.was_ready:
             self._set_ready()
         wait = self._owner.arrived(event)
         return wait if wait is None or self._settings.stall_timeout_seconds is None else self._held_back(wait)

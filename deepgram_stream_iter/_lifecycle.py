@@ -137,7 +137,7 @@ class Lifecycle:
             self.reconnects += 1
             self._tell(ReconnectedEvent(attempt=self._back_off.failures, replayed_seconds=replayed_seconds))
 
-    def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
+    def arrived(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         """Take an event of a connection."""
         if self.close_info is not None:
             return None
