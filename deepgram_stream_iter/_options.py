@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
@@ -35,6 +34,7 @@ _V1_ONLY = frozenset(
     }
 )
 _V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
+_DAY_SECONDS = 86_400
 _MAY_BE_NONE = frozenset({"keepalive_seconds", "stall_timeout_seconds"})
 _SECRET = frozenset({"authorization", "request_options"})
 _SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
@@ -221,7 +221,7 @@ class Reconnect:
         if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
             raise ValueError(f"max_attempts must be a whole number of at least 1, not {attempts!r}")
         for name in ("initial_delay_seconds", "max_delay_seconds", "replay_seconds"):
-            check_number(name, getattr(self, name), most=sys.float_info.max)
+            check_number(name, getattr(self, name), most=_DAY_SECONDS)
         check_number("catch_up_rate", self.catch_up_rate, least=1)  # else it would never catch up
         if self.on_attempt is not None and not callable(self.on_attempt):
             raise TypeError("on_attempt must be a function of a ReconnectAttempt, plain or async")
@@ -260,8 +260,8 @@ def check_number(name: str, value: object, *, least: float = 0, most: float = ma
     :raises ValueError: with the name of the setting.
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not least < value <= most:
-        finite = "finite " if most < math.inf else ""
-        raise ValueError(f"{name} must be a {finite}number above {least}, not {value!r}")
+        bound = f" and at most {most}" if most < math.inf else ""
+        raise ValueError(f"{name} must be a number above {least}{bound}, not {value!r}")
 
 
 def check_authorization(value: object) -> str:

@@ -33,12 +33,9 @@ class Outbox:
 
         A live source is not slowed down by this; a file does not push out of the memory what it has just put there.
         """
-        if self._straight_to is not None or self._format is None:
-            return
-        seconds = self._format.seconds(size)
-        if self._admission is not None:
-            await anyio.sleep_until(self._admission.due(seconds))
-        while self._is_catching_up and (self._memory.free_seconds or 0.0) < seconds:
+        if self._straight_to is None and self._admission is not None and self._format is not None:
+            await anyio.sleep_until(self._admission.due(self._format.seconds(size)))
+        while self._is_catching_up and not self._memory.has_room(size):
             self._room = anyio.Event()
             await self._room.wait()
 

@@ -13,8 +13,6 @@ from deepgram_stream_iter._audio import RawFormat, container_head
 
 _OPAQUE_BYTES_PER_SECOND = 32_000
 """What a second of audio is taken to need at most, where its bytes are not time."""
-
-
 _LEAST_SECONDS = 0.1
 """Room for the largest frame: one that is on its way must not push itself out."""
 
@@ -51,6 +49,10 @@ class RawMemory:
         """The audio that can be added before some that was not sent goes."""
         return self._format.seconds(self._limit - (self._end - self._next))
 
+    def has_room(self, size: int) -> bool:
+        """Tell whether so many bytes can be added before some that were not sent go."""
+        return self._end - self._next + size <= self._limit
+
     @property
     def end_seconds(self) -> float:
         """Where the audio ends that was added last."""
@@ -65,7 +67,7 @@ class RawMemory:
         self._audio += frame
         excess = len(self._audio) - self._limit
         if excess > 0:
-            self._forget_until(self._start + excess + -excess % self._format.block_size)
+            self._forget_until(self._start + excess - excess % self._format.block_size)
 
     def take(self, size: int) -> bytes:
         """Give the next audio to send, at most `size` bytes; empty when there is none."""
@@ -77,12 +79,12 @@ class RawMemory:
 
     def finalized(self, seconds: float) -> None:
         """Forget what is transcribed for good."""
-        self._forget_until(min(self._format.size(seconds), self._next))
+        self._forget_until(self._sample_at(seconds, self._next))
 
     def rewind(self, finalized_seconds: float, heard_seconds: float) -> Rewound:
         """Begin anew, for a new connection, where the audio is not transcribed for good yet."""
         del heard_seconds  # for audio that cannot be found by its time
-        wanted = min(self._format.size(finalized_seconds), self._sent)
+        wanted = self._sample_at(finalized_seconds, self._sent)
         self._next = max(wanted, self._start)
         begin_seconds = self._format.seconds(self._next)
         gap = (self._format.seconds(wanted), begin_seconds) if self._next > wanted else None
@@ -94,6 +96,10 @@ class RawMemory:
         """Give the audio that is not transcribed for good, kept or not; None where all is."""
         start = min(self._format.size(finalized_seconds), self._end)
         return (self._format.seconds(start), self.end_seconds) if start < self._end else None
+
+    def _sample_at(self, seconds: float, limit: int) -> int:
+        """Give the place of a time, up to a limit: the last whole sample before it, where a frame ended inside one."""
+        return min(self._format.size(seconds), limit - limit % self._format.block_size)
 
     def _forget_until(self, place: int) -> None:
         if place > self._start:
@@ -112,6 +118,8 @@ class OpaqueMemory:
         self._head = b""
         self._waiting: deque[bytes] = deque()
         self._waiting_size = 0
+        self._is_head_due = False  # before anything that waits
+        self._is_begun = False  # something was sent to the connection
         self._is_anything_lost = False  # once the connection is: something was sent, or did not fit in here
 
     def add(self, frame: bytes) -> None:
@@ -120,16 +128,23 @@ class OpaqueMemory:
         self._waiting.append(frame)
         self._waiting_size += len(frame)
         while self._waiting_size > self._limit and len(self._waiting) > 1:
-            self.take()
+            self._is_head_due = self._is_head_due or not self._is_begun
+            self._pop()
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether so many bytes can be added before some that were not sent go."""
+        return not self._waiting or self._waiting_size + size <= self._limit
 
     def take(self, size: int = 0) -> bytes:
         """Give the next frame to send, whole whatever the size; empty when there is none."""
         del size
+        if self._is_head_due:
+            self._is_head_due, self._is_begun = False, True
+            return self._head
         if not self._waiting:
             return b""
-        self._is_anything_lost = True
-        self._waiting_size -= len(self._waiting[0])
-        return self._waiting.popleft()
+        self._is_begun = True
+        return self._pop()
 
     def finalized(self, seconds: float) -> None:
         """Nothing that was sent is kept, so there is nothing to forget."""
@@ -137,12 +152,15 @@ class OpaqueMemory:
     def rewind(self, finalized_seconds: float, heard_seconds: float) -> Rewound:
         """Begin anew, with the head; what was sent and is not transcribed for good is lost."""
         gap = (finalized_seconds, None) if self._is_anything_lost else None
-        if self._is_anything_lost:
-            self._waiting.appendleft(self._head)
-            self._waiting_size += len(self._head)
-        self._is_anything_lost = False
+        self._is_head_due = self._is_head_due or self._is_begun
+        self._is_begun = self._is_anything_lost = False
         return Rewound(heard_seconds, gap, 0.0)
 
     def rest(self, finalized_seconds: float) -> tuple[float, None] | None:
         """Tell from where on audio was lost; None where none was added since."""
         return (finalized_seconds, None) if self._is_anything_lost or self._waiting else None
+
+    def _pop(self) -> bytes:
+        self._is_anything_lost = True
+        self._waiting_size -= len(self._waiting[0])
+        return self._waiting.popleft()

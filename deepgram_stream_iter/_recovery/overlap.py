@@ -84,7 +84,7 @@ class Overlap:
         return _without_words_before(event, self._told_before.get(kind, 0.0))
 
     def _tell(self, kind: Hashable, until_seconds: float | None) -> bool:
-        if until_seconds is None:
+        if until_seconds is None or until_seconds < 0:  # Deepgram says -1 where there was no word
             return True
         self._told[kind] = max(self._told.get(kind, 0.0), until_seconds)
         return kind not in self._told_before or until_seconds > self._told_before[kind]
@@ -120,7 +120,7 @@ class Overlap:
     def _gone_on(self, cut: TurnEvent, event: TurnEvent) -> TurnEvent:
         """Make of an event of the replay one of the turn that was cut: its start, and the words that were kept."""
         words = self._kept_words + event.words
-        start = event.start if cut.start is None else min(cut.start, event.start or cut.start)
+        start = min((turn.start for turn in (cut, event) if turn.start is not None), default=None)
         text = " ".join([*(word.punctuated_word or word.word for word in self._kept_words), event.transcript])
         event = replace(event, start=start, words=words, transcript=text.rstrip())
         is_first = self._turn is None

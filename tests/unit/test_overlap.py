@@ -1,0 +1,431 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent, Word
+from deepgram_stream_iter._recovery.overlap import Overlap
+
+
+def words(text: str) -> tuple[Word, ...]:
+    """Make words such as `a@1-2`, or `a` for one without times."""
+    made: list[Word] = []
+    for part in text.split():
+        word, _, times = part.partition("@")
+        start, _, end = times.partition("-")
+        made.append(
+            Word(word, word.title(), start=float(start) if start else None, end=float(end) if end else None)
+        )
+    return tuple(made)
+
+
+def text_of(heard: tuple[Word, ...]) -> str:
+    """Write words as a server does."""
+    return " ".join(word.punctuated_word for word in heard)
+
+
+def final(start: float, end: float, text: str = "", **more: Any) -> TranscriptEvent:
+    """Make a final; `more` may make it something else."""
+    heard = words(text)
+    given: dict[str, Any] = {"is_final": True, "transcript": text_of(heard), **more}
+    return StreamEvent.Transcript(words=heard, start=start, duration=end - start, **given)
+
+
+def turn(
+    kind: Any, end: float | None, text: str = "", index: int | None = 0, start: float | None = 0.0
+) -> Any:
+    """Make an event of a turn."""
+    heard = words(text)
+    return kind(words=heard, transcript=text_of(heard), start=start, end=end, turn_index=index)
+
+
+START, UPDATE, EAGER, RESUMED, END = (
+    StreamEvent.StartOfTurn,
+    StreamEvent.TurnUpdate,
+    StreamEvent.EagerEndOfTurn,
+    StreamEvent.TurnResumed,
+    StreamEvent.EndOfTurn,
+)
+
+
+def resumed(overlap: Overlap, begin_seconds: float | None = None) -> Overlap:
+    """Lose the connection; the next one is sent the audio from there on, else from what is not finalised."""
+    overlap.resume(overlap.finalized_seconds if begin_seconds is None else begin_seconds)
+    return overlap
+
+
+def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Overlap:
+    """Give what follows a session in which these events came before the connection was lost."""
+    overlap = Overlap()
+    overlap.resume(0.0)
+    for event in events:
+        assert overlap.take(event) is event
+    return resumed(overlap, begin_seconds)
+
+
+def heard(event: AnyStreamEvent | None) -> tuple[object, ...]:
+    """Give what matters of a transcript."""
+    assert isinstance(event, TranscriptEvent)
+    return event.start, event.end, " ".join(word.word for word in event.words), event.transcript
+
+
+# Nova
+
+
+@given(
+    pieces=st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=10),
+    channel=st.sampled_from([None, 0]),
+)
+def test_one_connection_is_left_alone(pieces: list[tuple[float, bool]], channel: int | None) -> None:
+    """On one connection every event is the very same, whatever its times are."""
+    overlap = Overlap()
+    overlap.resume(0.0)
+    for start, is_final in pieces:
+        for event in (
+            final(start, start + 1, "a@0-1", is_final=is_final, channel_index=channel),
+            StreamEvent.SpeechStarted(timestamp=start, channel_index=channel),
+            StreamEvent.UtteranceEnd(last_word_end=start, channel_index=channel),
+        ):
+            assert overlap.take(event) is event
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        pytest.param(final(2, 3, "c@2-3"), (2, 3, "c", "C"), id="after"),
+        pytest.param(final(1, 3, "b@1-2 c@2-3"), (2, 3, "c", "C"), id="words before go"),
+        pytest.param(final(0, 2, "a@0-1 b@1-2"), (2, 2, "", ""), id="nothing new"),
+        pytest.param(final(0, 1, "a@0-1"), (2, 2, "", ""), id="long before"),
+        pytest.param(final(0, 3, "a@0-1"), (2, 3, "", ""), id="new silence"),
+        pytest.param(final(1.5, 3, "b@1.5-2.6 c@2.6-3"), (2, 3, "b c", "B C"), id="more of the word after"),
+        pytest.param(final(1.5, 3, "b@1.5-2.4 c@2.4-3"), (2, 3, "c", "C"), id="more of the word before"),
+        pytest.param(final(1.5, 3, "b@1.5-2.5"), (2, 3, "b", "B"), id="just half"),
+        pytest.param(
+            final(1, 3, "b c", transcript="b, c"), (2, 3, "b c", "b, c"), id="no times: all may be new"
+        ),
+        pytest.param(final(1, 2, "b", transcript="b"), (2, 2, "", ""), id="no times: all was told"),
+        pytest.param(final(1, 3, "b@1-2 x"), (2, 3, "x", "X"), id="one without times stays"),
+    ],
+)
+def test_trimming(event: TranscriptEvent, expected: tuple[object, ...]) -> None:
+    """Of a final that overlaps what was handed out, the words whose middle lies before go; it begins where that ended."""
+    assert heard(after(final(0, 2, "a@0-1 b@1-2")).take(event)) == expected
+
+
+@pytest.mark.parametrize("more", [{}, {"speech_final": True}, {"from_finalize": True, "channel_index": 0}])
+def test_flags_stay(more: dict[str, Any]) -> None:
+    """A final that is trimmed, be it to nothing, still is an endpoint, and all else that it was."""
+    raw = object()
+    for event in (final(0, 2, "a@0-1", raw=raw, **more), final(0, 3, "a@0-1 b@2-3", raw=raw, **more)):
+        taken = after(final(0, 2, "a@0-1", **more)).take(event)
+        assert isinstance(taken, TranscriptEvent)
+        assert taken.raw is raw
+        assert taken.end == event.end
+        left: dict[str, Any] = {
+            "words": taken.words,
+            "transcript": taken.transcript,
+            "start": 2,
+            "duration": taken.duration,
+        }
+        assert taken == replace(event, **left)
+
+
+def test_the_words_are_written_as_they_were() -> None:
+    """A trimmed text is of the punctuated words, or of the plain ones where there are none."""
+    event = final(1, 3, "b@1-2 c@2-3 d@2-3", confidence=0.5)
+    event = replace(event, words=(*event.words[:2], event.words[2]._replace(punctuated_word="")))
+    assert heard(after(final(0, 2)).take(event))[-1] == "C d"
+
+
+def test_an_interim_repeats() -> None:
+    """Interims are superseded anyway, and are not trimmed."""
+    event = final(0, 1, "a@0-1", is_final=False)
+    assert after(final(0, 2, "a@0-1")).take(event) is event
+
+
+def test_a_final_without_times() -> None:
+    """What has no times is handed out as it is, and says nothing about what is final."""
+    event = StreamEvent.Transcript(transcript="a", is_final=True)
+    overlap = after(final(0, 2))
+    assert overlap.take(event) is event
+    assert overlap.finalized_seconds == 2
+
+
+def test_what_is_final() -> None:
+    """Finals move the place where a replay begins, interims and earlier finals do not."""
+    overlap = Overlap()
+    places = [overlap.finalized_seconds]
+    for event in (final(0, 2), final(2, 4, is_final=False), final(0, 1), final(2, 3)):
+        overlap.take(event)
+        places.append(overlap.finalized_seconds)
+    assert places == [0, 2, 2, 2, 3]
+
+
+def test_after_a_gap() -> None:
+    """Audio that is lost is not asked for again, also when the next connection is lost before its first final."""
+    overlap = after(final(0, 2), begin_seconds=5.0)
+    assert overlap.finalized_seconds == 5
+    assert resumed(overlap).finalized_seconds == 5
+    assert heard(overlap.take(final(5, 6, "a@5-6"))) == (5, 6, "a", "A")
+
+
+def test_channels() -> None:
+    """A replay begins where the slowest channel is; each is trimmed by its own finals."""
+    overlap = after(
+        final(0, 5, "a@0-1", channel_index=0, channel_count=2), final(0, 2, channel_index=1, channel_count=2)
+    )
+    assert overlap.finalized_seconds == 2
+    ahead = overlap.take(final(2, 6, "b@4-5 c@5-6", channel_index=0, channel_count=2))
+    behind = overlap.take(final(2, 6, "b@4-5 c@5-6", channel_index=1, channel_count=2))
+    assert heard(ahead) == (5, 6, "c", "C")
+    assert heard(behind) == (2, 6, "b c", "B C")
+    assert overlap.finalized_seconds == 6
+
+
+def test_a_channel_that_has_said_nothing() -> None:
+    """Of a channel without any final, nothing is final."""
+    assert after(final(0, 5, channel_index=1, channel_count=2)).finalized_seconds == 0
+    assert after(final(0, 5, channel_index=0, channel_count=1)).finalized_seconds == 5
+
+
+def speech_started(seconds: float | None, channel: int) -> AnyStreamEvent:
+    """Tell that speech begins."""
+    return StreamEvent.SpeechStarted(timestamp=seconds, channel_index=channel)
+
+
+def utterance_end(seconds: float | None, channel: int) -> AnyStreamEvent:
+    """Tell that an utterance has ended."""
+    return StreamEvent.UtteranceEnd(last_word_end=seconds, channel_index=channel)
+
+
+@pytest.mark.parametrize("make", [speech_started, utterance_end])
+def test_repeated_marks(make: Callable[[float | None, int], AnyStreamEvent]) -> None:
+    """What was told before the connection was lost is not told again; what is later, or of another channel, is."""
+    overlap = after(make(1.0, 0), make(3.0, 0))
+    assert [overlap.take(make(seconds, 0)) for seconds in (1.0, 2.0, 3.0)] == [None] * 3
+    for event in (make(3.5, 0), make(3.5, 0), make(1.0, 1), make(None, 0)):
+        assert overlap.take(event) is event
+    assert resumed(overlap).take(make(3.5, 0)) is None
+
+
+def test_marks_of_one_kind_say_nothing_of_the_other() -> None:
+    """An utterance may end where, as the server tells, speech has started before."""
+    event = StreamEvent.UtteranceEnd(last_word_end=1.0)
+    assert after(StreamEvent.SpeechStarted(timestamp=1.0), final(0, 2)).take(event) is event
+
+
+@pytest.mark.parametrize(
+    "event", [StreamEvent.Metadata(), StreamEvent.Connected(), StreamEvent.Error(), StreamEvent.Unknown()]
+)
+def test_other_events_pass(event: AnyStreamEvent) -> None:
+    """What is not about a place in the audio passes, every time."""
+    assert after(event, final(0, 2)).take(event) is event
+
+
+# Flux
+
+CUT = (
+    turn(END, 2.0, "a@0-1"),
+    turn(START, 3.0, "b@2-3", 1, 2.0),
+    turn(UPDATE, 4.0, "b@2-3 c@3-4", 1, 2.0),
+)
+"""A turn, and another in which the connection is lost."""
+
+
+def test_turns_are_counted_on() -> None:
+    """`turn_index` goes on from connection to connection, whether one was lost in a turn or between two."""
+    overlap = after(turn(START, 1, "a@0-1"), turn(END, 2, "a@0-1"))
+    for index in (1, 2):
+        started = overlap.take(turn(START, index + 2, "b@2-3"))
+        assert (started, type(started)) == (turn(START, index + 2, "b@2-3", index), START)
+        assert overlap.take(turn(END, index + 2, "b@2-3")) == turn(END, index + 2, "b@2-3", index)
+        resumed(overlap)
+    assert overlap.take(turn(UPDATE, 9, "")) == turn(UPDATE, 9, "", 3)
+    assert overlap.take(turn(START, 9, "c@8-9", 1)) == turn(START, 9, "c@8-9", 4)
+
+
+def test_a_turn_without_a_number() -> None:
+    """A server that counts no turns gets no numbers from us, and each turn starts and ends once all the same."""
+    overlap = after(turn(START, 1, "a@0-1", None), turn(END, 2, "a@0-1", None))
+    assert overlap.finalized_seconds == 2
+    event = turn(START, 4, "b@2-3", None)
+    assert overlap.take(event) is event
+    resumed(overlap)
+    kinds = [type(overlap.take(turn(kind, 5.0, "b@2-3", None))) for kind in (START, END, START, END)]
+    assert kinds == [UPDATE, END, START, END]
+
+
+def test_no_second_start() -> None:
+    """The turn that was cut is replayed as a whole: its start is told as an update, and its end comes once."""
+    overlap = after(*CUT)
+    assert overlap.finalized_seconds == 2
+    replay = [
+        turn(START, 3.1, "b@2-3", 0, 2.0),
+        turn(UPDATE, 4.1, "b@2-3 c@3-4", 0, 2.0),
+        turn(EAGER, 5.1, "b@2-3 c@3-4", 0, 2.0),
+        turn(RESUMED, 5.2, "b@2-3 c@3-4 d@5-5.2", 0, 2.0),
+        turn(END, 6.1, "b@2-3 c@3-4 d@5-5.2", 0, 2.0),
+        turn(START, 8.0, "e@7-8", 1, 6.1),
+    ]
+    kinds = (UPDATE, UPDATE, EAGER, RESUMED, END, START)
+    taken = [overlap.take(event) for event in replay]
+    assert [type(event) for event in taken] == list(kinds)
+    for event, before in zip(taken, replay, strict=True):
+        assert isinstance(event, TurnStateEvent)
+        assert (event.transcript, event.words, event.start, event.end, event.turn_index) == (
+            before.transcript,
+            before.words,
+            before.start,
+            before.end,
+            before.turn_index + 1,
+        )
+    assert overlap.finalized_seconds == 6.1
+
+
+def test_what_the_replay_keeps_of_an_event() -> None:
+    """A start that is told as an update has all that the start had."""
+    more: dict[str, Any] = {"end_of_turn_confidence": 0.3, "languages": ("en",), "raw": object()}
+    taken = after(*CUT).take(replace(turn(START, 3.1, "b@2-3", 0, 2.0), **more))
+    assert taken == replace(turn(UPDATE, 3.1, "b@2-3", 1, 2.0), **more)
+    assert taken is not None
+    assert taken.raw is more["raw"]
+
+
+@pytest.mark.parametrize("first", [START, UPDATE], ids=["StartOfTurn", "TurnUpdate"])
+def test_an_eager_end_is_taken_back(first: Any) -> None:
+    """Where the connection was lost after an EagerEndOfTurn, the turn is resumed, once."""
+    overlap = after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0))
+    kinds = [
+        type(overlap.take(turn(kind, 3.0 + number, "b@2-3", 0, 2.0)))
+        for number, kind in enumerate((first, UPDATE, EAGER, END))
+    ]
+    assert kinds == [RESUMED, UPDATE, EAGER, END]
+
+
+@pytest.mark.parametrize("first", [EAGER, END], ids=["EagerEndOfTurn", "EndOfTurn"])
+def test_an_eager_end_that_was_right(first: Any) -> None:
+    """A replay that comes to the end at once takes nothing back."""
+    overlap = after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0))
+    assert type(overlap.take(turn(first, 4.0, "b@2-3 c@3-4", 0, 2.0))) is first
+
+
+def test_an_eager_end_that_was_resumed_is_over() -> None:
+    """A turn that had gone on after its EagerEndOfTurn is not resumed again."""
+    overlap = after(*CUT, turn(EAGER, 4, "b@2-3", 1, 2.0), turn(RESUMED, 5, "b@2-3 c@4-5", 1, 2.0))
+    assert type(overlap.take(turn(START, 3, "b@2-3", 0, 2.0))) is UPDATE
+
+
+def test_an_eager_end_that_was_cut_twice() -> None:
+    """A connection that brings no word of the turn does not make the EagerEndOfTurn forgotten."""
+    overlap = resumed(after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0)))
+    assert overlap.take(turn(UPDATE, 2.1, "", 0, 2.0)) is None
+    resumed(overlap)
+    assert type(overlap.take(turn(START, 3, "b@2-3", 0, 2.0))) is RESUMED
+
+
+def test_updates_before_the_first_word() -> None:
+    """The turn goes on while the replay has not come to its first word: that it is empty is not told, and final is nothing."""
+    overlap = after(*CUT)
+    assert [overlap.take(turn(UPDATE, end, "", 0, 2.0)) for end in (2.1, 30.0)] == [None, None]
+    assert overlap.finalized_seconds == 2
+
+
+def test_an_end_without_words() -> None:
+    """An end of the turn is an end, even where the second hearing came to no word."""
+    overlap = after(*CUT)
+    assert overlap.take(turn(END, 5.0, "", 0, 2.0)) == turn(END, 5.0, "", 1, 2.0)
+    assert overlap.finalized_seconds == 5
+    assert overlap.take(turn(START, 7.0, "d@6-7", 1, 5.0)) == turn(START, 7.0, "d@6-7", 2, 5.0)
+
+
+def test_words_from_before_the_replay() -> None:
+    """Where the beginning of a turn cannot be replayed, what was heard of it before is kept, and so is its start."""
+    overlap = after(*CUT, begin_seconds=3.0)
+    first = overlap.take(turn(START, 4.0, "c@3-4", 0, 3.0))
+    assert first == turn(UPDATE, 4.0, "b@2-3 c@3-4", 1, 2.0)
+    last = overlap.take(turn(END, 5.0, "c@3-4 d@4-5", 0, 3.0))
+    assert last == turn(END, 5.0, "b@2-3 c@3-4 d@4-5", 1, 2.0)
+    assert overlap.take(turn(START, 7.0, "e@6-7", 1, 5.0)) == turn(START, 7.0, "e@6-7", 2, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("begin", "kept"), [(2.4, ""), (2.5, ""), (2.6, "b "), (3.5, "b "), (3.6, "b c "), (9.0, "b c ")]
+)
+def test_which_words_are_kept(begin: float, kept: str) -> None:
+    """A word is kept when its middle lies before the replay."""
+    taken = after(*CUT, begin_seconds=begin).take(turn(START, 10.0, "x@9-10", 0, begin))
+    assert isinstance(taken, TurnStateEvent)
+    assert " ".join(word.word for word in taken.words) == f"{kept}x"
+    assert taken.transcript == f"{kept}x".title()
+
+
+def test_words_without_times_are_not_kept() -> None:
+    """Nobody knows whether the replay holds a word that has no times."""
+    overlap = after(turn(START, 1, "a b"), begin_seconds=1.0)
+    assert overlap.take(turn(START, 2, "c", 0, 1.0)) == turn(UPDATE, 2, "c", 0, 0.0)
+    resumed(overlap, 2.0)
+    assert overlap.take(turn(START, 3, "d", 0, 2.0)) == turn(UPDATE, 3, "d", 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        pytest.param([], id="at its beginning"),
+        pytest.param([turn(UPDATE, 2.1, "", 0, 2.0)], id="before its first word"),
+        pytest.param([turn(START, 3.0, "b@2-3", 0, 2.0)], id="in its middle"),
+        pytest.param([turn(START, 4.0, "b@2-3 c@3-4", 0, 2.0)], id="at its end"),
+        pytest.param([turn(START, 5.0, "b@2-3 c@3-4 d@4-5", 0, 2.0)], id="after it"),
+    ],
+)
+def test_a_turn_that_is_cut_twice(middle: list[AnyStreamEvent]) -> None:
+    """A replay that is cut too changes nothing: it is one turn, and no word is forgotten that only the first hearing had."""
+    overlap = after(*CUT)
+    for event in middle:
+        overlap.take(event)
+    resumed(overlap, 4.0)
+    assert overlap.take(turn(START, 6.0, "e@5-6", 0, 4.0)) == turn(UPDATE, 6.0, "b@2-3 c@3-4 e@5-6", 1, 2.0)
+    assert overlap.take(turn(END, 6.0, "e@5-6", 0, 4.0)) == turn(END, 6.0, "b@2-3 c@3-4 e@5-6", 1, 2.0)
+    assert overlap.finalized_seconds == 6
+
+
+def test_a_turn_that_ends_earlier_the_second_time() -> None:
+    """Where the replay makes two turns of the one that was cut, the second is a turn of its own."""
+    overlap = after(*CUT)
+    taken = [
+        overlap.take(event)
+        for event in (
+            turn(START, 3.0, "b@2-3", 0, 2.0),
+            turn(END, 3.0, "b@2-3", 0, 2.0),
+            turn(START, 4.0, "c@3-4", 1, 3.0),
+        )
+    ]
+    assert taken == [
+        turn(UPDATE, 3.0, "b@2-3", 1, 2.0),
+        turn(END, 3.0, "b@2-3", 1, 2.0),
+        turn(START, 4.0, "c@3-4", 2, 3.0),
+    ]
+
+
+def test_silence_is_final() -> None:
+    """While nobody speaks, all but the last 3 s is final; while somebody does, nothing of the turn is."""
+    overlap = Overlap()
+    places: list[float] = []
+    for event in (
+        turn(UPDATE, 2.0),
+        turn(UPDATE, 10.0),
+        turn(UPDATE, 9.0),
+        turn(UPDATE, None),
+        turn(START, 12.0, "a@11-12"),
+        turn(UPDATE, 20.0, "a@11-12"),
+        turn(END, 21.0, "a@11-12"),
+        turn(UPDATE, 22.0, "", 1),
+        turn(UPDATE, 25.0, "", 1),
+    ):
+        assert overlap.take(event) is event
+        places.append(overlap.finalized_seconds)
+    assert places == [0, 7, 7, 7, 7, 7, 21, 21, 22]
