@@ -16,7 +16,7 @@ from deepgram import AsyncDeepgramClient
 from deepgram.core.events import EventType
 
 from deepgram_stream_iter import StreamEvent, StreamingOptions, stream
-from deepgram_stream_iter.testing import DeepgramServer, messages
+from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, messages
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = dict(
@@ -49,6 +49,7 @@ async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch
         "asyncio": asyncio,
         "client": server.client(),
         "microphone": microphone,
+        "options": StreamingOptions(model="nova-3", encoding="linear16", sample_rate=16000),
         "handle": handled.append,
         "existing_handler": handled.append,
         "EventType": EventType,
@@ -91,9 +92,27 @@ async def test_a_block_of_the_readme(
         assert got == ["good morning"]
 
 
+async def test_a_lost_connection(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the README shows of a reconnection is what happens."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        word = "good" if len(server.connections) == 1 else "morning"
+        await connection.send(messages.results(word, start=0.0, duration=0.02, is_final=True))
+        if word == "good":
+            await connection.close(1012, "restarting")
+
+    async with DeepgramServer(script=script) as server:
+        await run("reconnect", server, monkeypatch)
+    good, attempt, again, morning, *_ = capsys.readouterr().out.splitlines()
+    assert (good, morning) == ("good", "morning")
+    assert re.fullmatch(r"attempt 1 in 0\.\d s, over: .* close code 1012 restarting .*", attempt)
+    assert re.fullmatch(r"connected again; 0\.\d s of audio are sent again", again)
+
+
 def test_every_python_block_is_run() -> None:
     """No Python block of the README goes without its test."""
-    assert README.read_text().count("```python") == len(BLOCKS) == 7
+    assert README.read_text().count("```python") == len(BLOCKS) == 8
 
 
 def test_the_client_is_the_real_one() -> None:

@@ -200,9 +200,7 @@ def test_giving_up_without_a_connection(cause: Exception, expected: tuple[object
     assert lost.causes == (cause,)
 
 
-@pytest.mark.parametrize(
-    ("initial", "most"), [(0.25, 8.0), (86_400, 86_400), (5e-324, 1.0)]
-)
+@pytest.mark.parametrize(("initial", "most"), [(0.25, 8.0), (86_400, 86_400), (5e-324, 1.0)])
 def test_attempts_without_end(initial: float, most: float) -> None:
     """However many attempts there were, the delay is a number within its bound."""
     reconnect = Reconnect(max_attempts=5000, initial_delay_seconds=initial, max_delay_seconds=most)
