@@ -14,7 +14,8 @@ from ._errors import (
 from ._events import AnyStreamEvent, StreamEvent, Word
 from ._options import Overflow, Reconnect, ReconnectAttempt, StreamingOptions
 from ._outcome import CloseInfo
-from ._session import StreamSession, StreamStats
+from ._session import StreamSession
+from ._stats import StreamStats
 from ._stream import stream
 from ._transcript import Utterance
 

@@ -68,6 +68,7 @@ class Connection:
         self._released = anyio.Event()  # nobody wants it any more
         self._listened = anyio.Event()  # the SDK's listener has ended
         self._opening = anyio.CancelScope()
+        self._closing = anyio.CancelScope()
         self._is_open = self._is_closing = False
         self._early: list[AnyStreamEvent] = []  # what came before it was open: SDK 3 and 4 listen at once
         self._last_sent_at = 0.0
@@ -117,6 +118,12 @@ class Connection:
         """Have the connection closed, or not opened; `closed` tells when it is, within 2 s."""
         self._opening.cancel()
         self._released.set()
+
+    def drop(self) -> None:
+        """Have it gone without any goodbye."""
+        self.close()
+        self.adapter.abort()
+        self._closing.cancel()
 
     # What the adapter tells
 
@@ -271,7 +278,7 @@ class Connection:
         patience = 0 if self._settings.reconnect and self.error is not None else _HANDSHAKE_TIMEOUT_SECONDS
         drop = asyncio.get_running_loop().call_later(patience, self.adapter.abort)
         try:
-            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS, shield=True):
+            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS, shield=True) as self._closing:
                 await self.adapter.close()
                 if self._is_open:
                     await self._listened.wait()

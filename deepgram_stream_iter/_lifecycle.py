@@ -8,25 +8,23 @@ whoever waits for it is.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Literal, TypeAlias
 
 import anyio
 import anyio.abc
 
 from ._adapters._protocol import Adapter
-from ._adapters.failures import connect_error
 from ._audio import RawFormat
 from ._connection import Connection
-from ._errors import ConnectError, ConnectionLost, DeepgramStreamError, SessionClosed
+from ._dialer import Connector, Dialer
+from ._errors import ConnectionLost, DeepgramStreamError, SessionClosed
 from ._events import AnyStreamEvent, ReconnectedEvent, ReconnectingEvent
 from ._ledger import Ledger
 from ._options import Settings
 from ._outbox import Outbox
-from ._outcome import CloseInfo, is_clean, never_ready
-from ._recovery.back_off import BackOff, is_worth_another_try
+from ._outcome import CloseInfo, is_clean
 from ._recovery.recovery import Recovery
 
 _GRACE_SECONDS = 0.2
@@ -35,9 +33,6 @@ _GRACE_SECONDS = 0.2
 _logger = logging.getLogger("deepgram_stream_iter")
 
 _Phase: TypeAlias = Literal["connecting", "catching up", "live", "over"]
-
-Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
-"""Makes the adapter of a new connection; asks for the authorization, where that is the application's to give."""
 
 
 class Lifecycle:
@@ -52,7 +47,7 @@ class Lifecycle:
         on_finish: Callable[[], None],
         on_end: Callable[[Exception | None, AnyStreamEvent | None], None],
     ) -> None:
-        self._connector, self._settings = connector, settings
+        self._settings, self._dialer = settings, Dialer(connector, settings, self)
         self._on_event, self._on_finish, self._on_end = on_event, on_finish, on_end
         self.ledger = Ledger()
         self.close_info: CloseInfo | None = None
@@ -61,11 +56,9 @@ class Lifecycle:
         self.configuration: dict[str, object] = {}
         """What a Configure has changed since the session began."""
         self.reconnects = 0
-        self._back_off = BackOff(settings.reconnect) if settings.reconnect else None
         self.recovery: Recovery | None = None  # from the first connection on, where there is to be one
         self._outbox: Outbox | None = None
         self._connection: Connection | None = None  # the last one that was ready
-        self._connections: set[Connection] = set()  # all that are not closed yet
         self._keepalives_before = 0
         self._late_error: Exception | None = None  # of a source, while the stream was being ended already
         self._supervisor: asyncio.Task[None] | None = None
@@ -123,11 +116,12 @@ class Lifecycle:
         """Begin with a connection, before its first event."""
         before, self._connection = self._connection, connection
         self._enter("catching up")
-        if self._settings.reconnect is None or self._back_off is None:
+        back_off = self._dialer.back_off
+        if back_off is None:
             return
         if self.recovery is None:
-            query, rate = connection.adapter.query, self._settings.reconnect.catch_up_rate
-            self.recovery = Recovery(self._settings.reconnect, self._back_off, query)
+            query, rate = connection.adapter.query, back_off.reconnect.catch_up_rate
+            self.recovery = Recovery(back_off, query)
             self._outbox = Outbox(self.recovery.memory, RawFormat.of(query), catch_up_rate=rate)
         replayed_seconds, gap = self.recovery.resume()
         if gap is not None:
@@ -135,7 +129,7 @@ class Lifecycle:
         if before is not None:
             self._keepalives_before += before.keepalives_sent
             self.reconnects += 1
-            self._tell(ReconnectedEvent(attempt=self._back_off.failures, replayed_seconds=replayed_seconds))
+            self._tell(ReconnectedEvent(attempt=back_off.failures, replayed_seconds=replayed_seconds))
 
     def arrived(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         """Take an event of a connection."""
@@ -156,20 +150,15 @@ class Lifecycle:
         """Take the end of a connection: that of the session, unless another follows."""
         if connection is not self._connection:
             return  # it was never ready, and `_connect` tells
-        if (
-            self._back_off is not None
-            and connection.error is not None
-            and self._is_to_follow(connection.error)
-        ):
-            self._back_off.failed(connection.error)
+        back_off, error = self._dialer.back_off, connection.error
+        is_over = self.close_info is not None or not self._dialer.is_to_follow(error)
+        if back_off is not None and error is not None and not is_over:
+            back_off.failed(error)
             self._enter("connecting")
         else:
             self.conclude(
                 connection.error, by_server=connection.is_ended_by_server, drained=connection.is_drained
             )
-
-    def _is_to_follow(self, error: Exception | None) -> bool:
-        return self._back_off is not None and self.close_info is None and is_worth_another_try(error)
 
     def _enter(self, phase: _Phase) -> None:
         if self._outbox is not None and phase in ("connecting", "over"):
@@ -285,8 +274,8 @@ class Lifecycle:
                 await self._closed.wait()
                 _, left = await asyncio.wait({self._supervisor}, timeout=_GRACE_SECONDS)
             except asyncio.CancelledError:  # a second, native cancellation: no more patience
-                for connection in self._connections:
-                    connection.adapter.abort()
+                for connection in self._dialer.connections:
+                    connection.drop()
                 self._supervisor.cancel()
                 raise
         if left:
@@ -320,18 +309,14 @@ class Lifecycle:
         async with anyio.create_task_group() as self._tasks:
             try:
                 with self._orderly:
-                    self._tasks.start_soon(self._keep_connected)
+                    self._tasks.start_soon(self._keep_connected, self._tasks)
                     await self._stop.wait()
                     self._stop_senders()
                     if self.finish_requested and self.close_info is None and self.adapter.endpoint != "other":
                         await self._end_stream()
                 self._stop_senders()
                 self._connecting.cancel()
-                for connection in self._connections:
-                    connection.close()
-                with anyio.CancelScope(shield=True):
-                    for connection in tuple(self._connections):
-                        await connection.closed.wait()
+                await self._dialer.close()
             finally:
                 self.conclude(None)
                 self._closed.set()
@@ -372,8 +357,9 @@ class Lifecycle:
             connection.listening_ended(None)
         if self.close_info is not None:
             return
-        if connection.ended.is_set() and self._back_off is not None:
-            self._give_up("and finish() could not wait any longer: finish_timeout_seconds")
+        if connection.ended.is_set() and self._dialer.back_off is not None:
+            why = "and finish() could not wait any longer: finish_timeout_seconds"
+            self.conclude(self._dialer.gave_up(why))
             return
         _logger.warning(
             "Deepgram did not end the stream within %s s (finish_timeout_seconds); request id %s",
@@ -383,56 +369,19 @@ class Lifecycle:
 
     # Connecting
 
-    async def _keep_connected(self) -> None:
+    async def _keep_connected(self, tasks: anyio.abc.TaskGroup) -> None:
         """Connect, and again whenever that is worth it, until the session has ended."""
         with self._connecting:
-            failure = await self._connect()
+            failure = await self._dialer.connect(tasks)
             while self.close_info is None:
                 if failure is None:
                     failure = await self._serve(self._open_connection)
-                elif not self._is_to_follow(failure):
+                elif not self._dialer.is_to_follow(failure):
                     self.conclude(failure)
                 else:
                     await self._wait_for_next_attempt()
                     if self.close_info is None:
-                        failure = await self._connect()
-
-    async def _connect(self) -> Exception | None:
-        """Make a connection that is ready; give the error where there is none."""
-        assert self._tasks is not None  # noqa: S101  (the supervisor's, which runs this)
-        connection: Connection | None = None
-        failure: Exception | None = None
-        with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
-            try:
-                adapter = await self._connector()
-            except Exception as error:  # noqa: BLE001  (it is told, unless it may show a key)
-                failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
-            else:
-                connection = Connection(adapter, self._settings, self)
-                self._connections.add(connection)
-                self._tasks.start_soon(self._run_connection, connection)
-                await connection.settled.wait()
-                if not connection.was_ready:
-                    code, _ = adapter.close_frame
-                    failure = never_ready(code, connection.error, connection.request_id)
-        if waiting.cancelled_caught:
-            reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
-            failure = ConnectError(
-                f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
-            )
-        if failure is not None:
-            if self._back_off is not None:
-                self._back_off.failed(failure)
-            if connection is not None:
-                connection.end(failure)
-                connection.close()
-        return failure
-
-    async def _run_connection(self, connection: Connection) -> None:
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
+                        failure = await self._dialer.connect(tasks)
 
     async def _serve(self, connection: Connection) -> Exception | None:
         """Have a connection catch up, and wait until it has ended; give its error."""
@@ -456,24 +405,10 @@ class Lifecycle:
 
     async def _wait_for_next_attempt(self) -> None:
         """Wait for as long as the back-off says; the session has ended where it grants no attempt."""
-        reconnect, back_off = self._settings.reconnect, self._back_off
-        assert reconnect is not None  # noqa: S101  (`_is_to_follow` says so)
-        assert back_off is not None  # noqa: S101
-        attempt = back_off.next()
-        if attempt is None:
-            self._give_up(f"gave up after {reconnect.max_attempts} attempts: max_attempts")
+        attempt = await self._dialer.next_attempt()
+        if isinstance(attempt, Exception):
+            self.conclude(attempt)
             return
-        if reconnect.on_attempt is not None:
-            try:
-                answer = reconnect.on_attempt(attempt)
-                if inspect.isawaitable(answer):
-                    await answer
-            except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
-                self.conclude(error)
-                return
-            if attempt.is_stopped:
-                self._give_up("on_attempt stopped it")
-                return
         if self._connection is not None:
             wait = self._on_event(
                 ReconnectingEvent(attempt=attempt.number, cause=attempt.cause, delay=attempt.delay)
@@ -481,9 +416,3 @@ class Lifecycle:
             if wait is not None:
                 await wait
         await anyio.sleep(max(0.0, attempt.delay))
-
-    def _give_up(self, why: str) -> None:
-        """End the session over the last failure: as itself, where there never was a connection."""
-        assert self._back_off is not None  # noqa: S101  (there was a failure that is worth another try)
-        lost = self._back_off.gave_up(why)
-        self.conclude(lost if self._connection is not None else lost.causes[-1])

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,50 +18,23 @@ import anyio
 from ._adapters._protocol import LiveConnection
 from ._audio import AudioSource, check_source, pieces
 from ._buffer import EventBuffer
-from ._errors import ConfigureError, ConnectionLost, DeepgramStreamError
+from ._dialer import Connector
+from ._errors import ConnectionLost, DeepgramStreamError
 from ._events import (
     AnyStreamEvent,
     ConfiguredEvent,
-    ConfigureFailedEvent,
-    ReconnectingEvent,
     TranscriptEvent,
 )
-from ._lifecycle import Connector, Lifecycle
+from ._lifecycle import Lifecycle
 from ._options import Settings
 from ._outcome import CloseInfo
+from ._requests import Requests
 from ._sender import AudioSender
+from ._stats import StreamStats
 from ._transcript import Utterance, UtteranceAssembler
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_CONFIGURE_TIMEOUT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamStats:
-    """What a session has done so far."""
-
-    events: int
-    """Events that have arrived."""
-    interims_coalesced: int
-    """Interims and turn updates taken out of a full buffer (`overflow="coalesce"`)."""
-    dropped: int
-    """Events of any kind dropped from a full buffer (`overflow="drop_oldest"`)."""
-    buffered: int
-    """Events that wait for the consumer now."""
-    buffered_max: int
-    audio_seconds_sent: float | None
-    """None for audio whose bytes are not time (containers, compressed encodings)."""
-    audio_seconds_finalized: float
-    """Where in the audio the last final text ends."""
-    keepalives_sent: int
-    reconnects: int
-    """How often the connection was lost and made again."""
-    audio_seconds_replayed: float
-    """Audio that was sent again after a reconnection."""
-    audio_seconds_lost: float
-    """The audio of all `AudioGap`s whose length is known."""
 
 
 class StreamSession:
@@ -81,8 +53,7 @@ class StreamSession:
         self._assembler = UtteranceAssembler()
         self._utterance: Utterance | None = None  # completed by the event handed out last
         self._completed: deque[Utterance] = deque()  # by the end of the stream, and not handed out yet
-        self._awaiting: list[_Answer] = []
-        self._configure_lock = anyio.Lock()
+        self._requests = Requests(self._life)
         self._is_iterating = self._was_error_seen = False
         self._buffer: EventBuffer | None = None  # from the entry on
         self._audio = AudioSender(self._life)
@@ -254,12 +225,8 @@ class StreamSession:
         :raises SessionClosed: :raises ConnectionLost: as `send()` does.
         """
         self._only_on("v1", "Finalize", "use force_end_turn()")
-        answer = await self._ask(
-            "Finalize",
-            lambda event: isinstance(event, TranscriptEvent) and event.from_finalize,
-            timeout_seconds,
-        )
-        return answer if isinstance(answer, TranscriptEvent) else None
+        with self._telling():
+            return await self._requests.finalize(timeout_seconds)
 
     async def configure(self, **changes: object) -> ConfiguredEvent:
         """Change settings of the running stream: the fields of Deepgram's `Configure` message.
@@ -281,26 +248,8 @@ class StreamSession:
                 f"the installed deepgram-sdk does not know Configure on /{self._life.adapter.endpoint}/listen: for Nova"
                 " it takes 7.13 or newer"
             )
-        async with self._configure_lock:
-            answer = await self._ask(
-                "Configure",
-                lambda event: isinstance(event, (ConfiguredEvent, ConfigureFailedEvent)),
-                _CONFIGURE_TIMEOUT_SECONDS,
-                **changes,
-            )
-        if isinstance(answer, ConfiguredEvent):
-            self._life.configuration = _merged(self._life.configuration, changes)
-            return answer
-        if isinstance(answer, ConfigureFailedEvent):
-            text = ": ".join(part for part in (answer.code, answer.description) if part)
-            raise ConfigureError(
-                f"Deepgram refused the change: {text}", code=answer.code, description=answer.description
-            )
-        raise ConfigureError(
-            "the stream ended before Deepgram answered the Configure"
-            if self.close_info is not None
-            else f"Deepgram did not answer the Configure within {_CONFIGURE_TIMEOUT_SECONDS} s"
-        )
+        with self._telling():
+            return await self._requests.configure(changes)
 
     async def keep_alive(self) -> None:
         """Send a KeepAlive now (v1), besides those that `keepalive_seconds` sends.
@@ -379,8 +328,7 @@ class StreamSession:
         return self._buffer
 
     def _on_event(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
-        for answer in self._awaiting:
-            answer.offer(event)
+        self._requests.offer(event)
         return self._entered_buffer().put(event)
 
     def _on_finish(self) -> None:
@@ -388,8 +336,7 @@ class StreamSession:
         self._entered_buffer().stop_holding_back()
 
     def _on_end(self, error: Exception | None, last: AnyStreamEvent | None) -> None:
-        for answer in self._awaiting:
-            answer.came.set()
+        self._requests.release()
         buffer = self._entered_buffer()
         buffer.stop_holding_back()
         if last is not None:
@@ -426,24 +373,6 @@ class StreamSession:
             self._life.check_open()
             await self._life.send_control(kind, **fields)
 
-    async def _ask(
-        self, kind: str, fits: Callable[[AnyStreamEvent], bool], timeout_seconds: float, **fields: object
-    ) -> AnyStreamEvent | None:
-        """Send a control message; return its answer, None when it does not come in time or the stream ends."""
-        answer = _Answer(fits)
-        self._awaiting.append(answer)
-        try:
-            with anyio.move_on_after(timeout_seconds):
-                while True:
-                    answer.came = anyio.Event()
-                    await self._control(kind, **fields)
-                    await answer.came.wait()
-                    if answer.event is not None or self.close_info is not None:
-                        break  # else the connection was lost that it had been sent to
-        finally:
-            self._awaiting.remove(answer)
-        return answer.event
-
     def _only_on(self, endpoint: str, kind: str, instead: str) -> None:
         self._entered_buffer()
         self._life.check_open()
@@ -452,33 +381,6 @@ class StreamSession:
             raise RuntimeError(f"this socket is not for transcripts and has no {kind}")
         if there != endpoint:
             raise RuntimeError(f"/{there}/listen has no {kind}: {instead}")
-
-
-class _Answer:
-    """The event that answers a control message."""
-
-    def __init__(self, fits: Callable[[AnyStreamEvent], bool]) -> None:
-        self._fits = fits
-        self.event: AnyStreamEvent | None = None
-        self.came = anyio.Event()  # set without an event when the connection is lost, or the stream ends
-
-    def offer(self, event: AnyStreamEvent) -> None:
-        if self.event is None and self._fits(event):
-            self.event = event
-            self.came.set()
-        elif isinstance(event, ReconnectingEvent):
-            self.came.set()
-
-
-def _merged(settings: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """Add changes to settings; groups such as `thresholds` are changed by their members."""
-    merged = dict(settings)
-    for name, value in changes.items():
-        before = merged.get(name)
-        merged[name] = (
-            {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
 
 
 class _Utterances:

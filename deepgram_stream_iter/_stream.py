@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, cast
 from ._adapters._protocol import Adapter, LiveConnection
 from ._adapters.emitter import EmitterAdapter
 from ._adapters.legacy import LegacyAdapter
-from ._lifecycle import Connector
+from ._dialer import Connector
 from ._options import Overflow, Reconnect, Settings, StreamingOptions, check_authorization, wire
 from ._session import StreamSession
 

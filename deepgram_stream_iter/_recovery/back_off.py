@@ -25,7 +25,7 @@ class BackOff:
     """Grants attempts, each after a longer delay, until they are used up; progress grants them anew."""
 
     def __init__(self, reconnect: Reconnect, jitter: Callable[[float], float] = _full_jitter) -> None:
-        self._reconnect, self._jitter = reconnect, jitter
+        self.reconnect, self._jitter = reconnect, jitter
         self._causes: list[Exception] = []
 
     @property
@@ -40,11 +40,11 @@ class BackOff:
     def next(self) -> ReconnectAttempt | None:
         """Grant the attempt that follows on the last failure; None when they are used up."""
         cause, number = self._causes[-1], len(self._causes)
-        if number > self._reconnect.max_attempts:
+        if number > self.reconnect.max_attempts:
             return None
         # Past 2**30 the bound is reached whatever the first delay was, and floats do not overflow.
-        growing = self._reconnect.initial_delay_seconds * 2.0 ** min(number - 1, 30)
-        delay = self._jitter(min(self._reconnect.max_delay_seconds, growing))
+        growing = self.reconnect.initial_delay_seconds * 2.0 ** min(number - 1, 30)
+        delay = self._jitter(min(self.reconnect.max_delay_seconds, growing))
         if isinstance(cause, ConnectError) and cause.retry_after_seconds is not None:
             delay += cause.retry_after_seconds  # added, so that not all clients come back at the same moment
         return ReconnectAttempt(number=number, cause=cause, delay=delay)

@@ -16,7 +16,6 @@ from deepgram_stream_iter._events import (
     TranscriptEvent,
     TurnStateEvent,
 )
-from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
 from deepgram_stream_iter._recovery.overlap import Overlap
@@ -27,10 +26,8 @@ from deepgram_stream_iter._recovery.utterance import CutUtterances
 class Recovery:
     """Follows a session: `resume` begins each connection, `take` follows its events."""
 
-    def __init__(
-        self, reconnect: Reconnect, back_off: BackOff, query: Mapping[str, str | Sequence[str]]
-    ) -> None:
-        audio_format = RawFormat.of(query)
+    def __init__(self, back_off: BackOff, query: Mapping[str, str | Sequence[str]]) -> None:
+        reconnect, audio_format = back_off.reconnect, RawFormat.of(query)
         self.memory: RawMemory | OpaqueMemory = (
             RawMemory(audio_format, reconnect.replay_seconds)
             if audio_format

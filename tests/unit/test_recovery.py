@@ -141,7 +141,7 @@ class Life:
     def __init__(self, speech: Sequence[Sequence[Spoken]], rate: int, replay_samples: int) -> None:
         reconnect = Reconnect(replay_seconds=replay_samples / rate)
         query = {"encoding": "linear32", "sample_rate": str(rate)}
-        self.recovery = Recovery(reconnect, BackOff(reconnect), query)
+        self.recovery = Recovery(BackOff(reconnect), query)
         assert isinstance(self.recovery.memory, RawMemory)
         self.memory = self.recovery.memory
         self.limit = max(replay_samples, round(0.1 * rate)) * BLOCK_SIZE

@@ -1,0 +1,108 @@
+"""Makes the connections of a session, one after another, and says when to try again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import anyio
+import anyio.abc
+
+from ._adapters._protocol import Adapter
+from ._adapters.failures import connect_error
+from ._connection import Connection, Owner
+from ._errors import ConnectError, DeepgramStreamError
+from ._options import ReconnectAttempt, Settings
+from ._outcome import never_ready
+from ._recovery.back_off import BackOff, is_worth_another_try
+
+Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
+"""Makes the adapter of a new connection; asks for the authorization, where that is the application's to give."""
+
+
+class Dialer:
+    """Dials, and dials again where that is allowed and worth it."""
+
+    def __init__(self, connector: Connector, settings: Settings, owner: Owner) -> None:
+        self._connector, self._settings, self._owner = connector, settings, owner
+        self.back_off = BackOff(settings.reconnect) if settings.reconnect else None
+        """None where the session does not reconnect."""
+        self.connections: set[Connection] = set()
+        """All that are not closed yet."""
+        self._has_connected = False
+
+    def is_to_follow(self, failure: Exception | None) -> bool:
+        """Tell whether another connection is to follow on one that ended so, or could not be made."""
+        return self.back_off is not None and is_worth_another_try(failure)
+
+    async def connect(self, tasks: anyio.abc.TaskGroup) -> Exception | None:
+        """Make a connection, which runs in `tasks`; give the error where it does not become ready."""
+        connection: Connection | None = None
+        failure: Exception | None = None
+        with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
+            try:
+                adapter = await self._connector()
+            except Exception as error:  # noqa: BLE001  (it is told, unless it may show a key)
+                failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
+            else:
+                connection = Connection(adapter, self._settings, self._owner)
+                self.connections.add(connection)
+                tasks.start_soon(self._run, connection)
+                await connection.settled.wait()
+                if not connection.was_ready:
+                    code, _ = adapter.close_frame
+                    failure = never_ready(code, connection.error, connection.request_id)
+        if waiting.cancelled_caught:
+            reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
+            failure = ConnectError(
+                f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
+            )
+        if failure is None:
+            self._has_connected = True
+            return None
+        if self.back_off is not None:
+            self.back_off.failed(failure)
+        if connection is not None:
+            connection.end(failure)
+            connection.close()
+        return failure
+
+    async def next_attempt(self) -> ReconnectAttempt | Exception:
+        """Ask the back-off, then the application, for another attempt; give the error that there is instead."""
+        attempt, on_attempt = self._its_back_off.next(), self._its_back_off.reconnect.on_attempt
+        if attempt is None:
+            most = self._its_back_off.reconnect.max_attempts
+            return self.gave_up(f"gave up after {most} attempts: max_attempts")
+        if on_attempt is not None:
+            try:
+                answer = on_attempt(attempt)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
+                return error
+        return self.gave_up("on_attempt stopped it") if attempt.is_stopped else attempt
+
+    def gave_up(self, why: str) -> Exception:
+        """Make the error that ends the session: the last failure itself, where there never was a connection."""
+        lost = self._its_back_off.gave_up(why)
+        return lost if self._has_connected else lost.causes[-1]
+
+    async def close(self) -> None:
+        """Close all connections there are; bounded, for each of them is."""
+        for connection in self.connections:
+            connection.close()
+        with anyio.CancelScope(shield=True):
+            for connection in tuple(self.connections):
+                await connection.closed.wait()
+
+    @property
+    def _its_back_off(self) -> BackOff:
+        assert self.back_off is not None  # noqa: S101  (`is_to_follow` was asked before)
+        return self.back_off
+
+    async def _run(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self.connections.discard(connection)
