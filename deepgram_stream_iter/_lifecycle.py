@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import anyio
 import anyio.abc
@@ -28,6 +28,8 @@ from ._outbox import Outbox
 from ._outcome import CloseInfo, is_clean, never_ready
 from ._recovery.back_off import BackOff, is_worth_another_try
 from ._recovery.recovery import Recovery
+
+T = TypeVar("T")
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""
@@ -404,7 +406,7 @@ class Lifecycle:
         failure: Exception | None = None
         with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
             try:
-                adapter = await self._connector()
+                adapter = await _applications_own(self._connector())
             except Exception as error:  # noqa: BLE001  (it is told, unless it may show a key)
                 failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
             else:
@@ -467,7 +469,7 @@ class Lifecycle:
             try:
                 answer = reconnect.on_attempt(attempt)
                 if inspect.isawaitable(answer):
-                    await answer
+                    await _applications_own(answer)
             except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
                 self.conclude(error)
                 return
@@ -487,3 +489,15 @@ class Lifecycle:
         assert self._back_off is not None  # noqa: S101  (there was a failure that is worth another try)
         lost = self._back_off.gave_up(why)
         self.conclude(lost if self._connection is not None else lost.causes[-1])
+
+
+async def _applications_own(call: Awaitable[T]) -> T:
+    """Await a function of the application; none of its exceptions passes for a cancellation of ours, or for an end."""
+    try:
+        return await call
+    except asyncio.CancelledError as error:
+        if anyio.get_current_task().has_pending_cancellation():
+            raise
+        raise RuntimeError("a function that was given to stream() was cancelled by somebody else") from error
+    except StopAsyncIteration as error:  # what Python does about one out of a generator
+        raise RuntimeError("a function that was given to stream() raised StopAsyncIteration") from error
