@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import anyio
 import anyio.abc
@@ -16,6 +17,8 @@ from ._errors import ConnectError, DeepgramStreamError
 from ._options import ReconnectAttempt, Settings
 from ._outcome import never_ready
 from ._recovery.back_off import BackOff, is_worth_another_try
+
+T = TypeVar("T")
 
 Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
 """Makes the adapter of a new connection; asks for the authorization, where that is the application's to give."""
@@ -42,7 +45,7 @@ class Dialer:
         failure: Exception | None = None
         with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
             try:
-                adapter = await self._connector()
+                adapter = await _applications_own(self._connector())
             except Exception as error:  # noqa: BLE001  (it is told, unless it may show a key)
                 failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
             else:
@@ -78,7 +81,7 @@ class Dialer:
             try:
                 answer = on_attempt(attempt)
                 if inspect.isawaitable(answer):
-                    await answer
+                    await _applications_own(answer)
             except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
                 return error
         return self.gave_up("on_attempt stopped it") if attempt.is_stopped else attempt
@@ -106,3 +109,15 @@ class Dialer:
             await connection.run()
         finally:
             self.connections.discard(connection)
+
+
+async def _applications_own(call: Awaitable[T]) -> T:
+    """Await a function of the application; none of its exceptions passes for a cancellation of ours, or for an end."""
+    try:
+        return await call
+    except asyncio.CancelledError as error:
+        if anyio.get_current_task().has_pending_cancellation():
+            raise
+        raise RuntimeError("a function that was given to stream() was cancelled by somebody else") from error
+    except StopAsyncIteration as error:  # what Python does about one out of a generator
+        raise RuntimeError("a function that was given to stream() raised StopAsyncIteration") from error

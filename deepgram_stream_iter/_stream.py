@@ -242,7 +242,8 @@ async def _asked(authorization: Authorization) -> str:
 def _check_authorization(given: object, authorization: Authorization) -> None:
     if not callable(authorization):
         check_authorization(authorization)
-    if isinstance(given, StreamingOptions) and given.authorization is not None:
+    headers = given.headers() if isinstance(given, StreamingOptions) else None
+    if any(name.lower() == "authorization" for name in headers or ()):
         raise TypeError("authorization was given twice: to the options, and to stream()")
 
 

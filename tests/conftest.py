@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
@@ -86,6 +87,16 @@ class LateWord:
     def flush(self) -> list[Hypothesis]:
         """Say the word."""
         return [Hypothesis(words=(SpokenWord("late", 0.0, 0.5),), start=0.0, end=0.5, is_final=True)]
+
+
+def whole_text(error: BaseException) -> str:
+    """Everything that a traceback, a repr or a debugger's look at the chain would show."""
+    shown = ["".join(traceback.format_exception(error))]
+    link: BaseException | None = error
+    while link is not None:
+        shown += [str(link), repr(link), repr(link.args), repr(vars(link))]
+        link = link.__cause__ or link.__context__
+    return "\n".join(shown)
 
 
 def set_transport(monkeypatch: pytest.MonkeyPatch, kind: str, **settings: Any) -> None:

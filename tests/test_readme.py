@@ -1,4 +1,4 @@
-"""The examples in the README run, and say what it says they say."""
+"""The examples in the README run, and say what it says they say. That of the tokens is in test_tokens.py."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_a_lost_connection(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 def test_every_python_block_is_run() -> None:
     """No Python block of the README goes without its test."""
-    assert README.read_text().count("```python") == len(BLOCKS) == 8
+    assert README.read_text().count("```python") == len(BLOCKS) == 9
 
 
 def test_the_client_is_the_real_one() -> None:

@@ -19,6 +19,8 @@ _NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
 _TRANSIENT, _SERVER_ERRORS = frozenset({408, 429}), 500
 
 _WRONG_HEADER = "the API key or authorization has a character that a header may not have, such as a newline"
+_WRONG_HEADER_ERRORS = ("Header", "LocalProtocolError")
+"""In the names of what websockets and requests, and httpx, raise about that."""
 
 _HINTS = {
     400: "an option is wrong for this model or endpoint",
@@ -45,15 +47,12 @@ def connect_error(failure: BaseException) -> ConnectError | None:
     if status is None:
         if not _is_of_the_network(failure):
             return None
-        # websockets quotes a header that it refuses, and that may be the one with the key.
-        detail = (
-            str(failure)
-            if isinstance(failure, OSError)
-            else _WRONG_HEADER * ("Header" in type(failure).__name__)
-        )
+        # Who refuses to send a header quotes it, and that may be the one with the key.
+        is_wrong_header = any(name in type(failure).__name__ for name in _WRONG_HEADER_ERRORS)
+        detail = _WRONG_HEADER if is_wrong_header else str(failure) if isinstance(failure, OSError) else ""
         reason = f"{type(failure).__name__}: {detail}" if detail else type(failure).__name__
         return ConnectError(
-            f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=detail != _WRONG_HEADER
+            f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=not is_wrong_header
         )
     parts = [f"Deepgram refused the connection: HTTP {status}", reason]
     if status in _HINTS:

@@ -55,8 +55,10 @@ class LegacyAdapter(Adapter):
         """
         self._boundary.bind()
         is_started = await self._boundary.call(self.connection.is_connected)
-        if is_started and self._options is not None:
-            raise TypeError("this connection was started already and has its options: leave them out")
+        if is_started and (self._options is not None or self._headers is not None):
+            raise TypeError(
+                "this connection was started already and has its options and its authorization: leave them out"
+            )
         if not is_started and self._options is None:
             raise TypeError("this connection was not started yet, so the session does: give it the options")
         if is_started:

@@ -22,7 +22,15 @@ from conftest import (
     texts,
 )
 
-from deepgram_stream_iter import ConnectError, ConnectionLost, SessionClosed, StreamEvent, stream
+from deepgram_stream_iter import (
+    ConnectError,
+    ConnectionLost,
+    Reconnect,
+    ReconnectAttempt,
+    SessionClosed,
+    StreamEvent,
+    stream,
+)
 from deepgram_stream_iter.testing import (
     DeepgramServer,
     Faults,
@@ -248,3 +256,20 @@ async def test_a_source_of_the_wrong_kind_is_told_at_once(connect: Connect) -> N
     async with DeepgramServer() as server, connect(server, nova()) as session:
         with pytest.raises(TypeError, match="function"):
             session.feed(generator)  # type: ignore[arg-type]
+
+
+async def test_an_on_attempt_that_is_cancelled_is_no_end(connect: Connect) -> None:
+    """An on_attempt that waits for a task which somebody cancels was taken for the agreed end of the stream."""
+
+    async def script(connection: ServerConnection) -> None:
+        connection.abort()
+
+    async def on_attempt(_: ReconnectAttempt) -> None:
+        waited_for = asyncio.create_task(anyio.sleep_forever())
+        waited_for.cancel()
+        await waited_for
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), reconnect=Reconnect(on_attempt=on_attempt)) as session:
+            with pytest.raises(RuntimeError, match="cancelled by somebody else"):
+                await texts(session)

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import Any
 
 import pytest
-from conftest import FRAME, Connect, nova
+from conftest import FRAME, Connect, nova, whole_text
 
 from deepgram_stream_iter import DeepgramStreamError, StreamingOptions
 from deepgram_stream_iter.testing import DeepgramServer, Faults
 
 KEY = "s3cret-key-of-somebody"
 TOKEN = "s3cret-token-of-somebody"
-
-
-def whole_text(error: BaseException) -> str:
-    """Everything that a traceback, a repr or a debugger's look at the chain would show."""
-    shown = ["".join(traceback.format_exception(error))]
-    link: BaseException | None = error
-    while link is not None:
-        shown += [str(link), repr(link), repr(link.args), repr(vars(link))]
-        link = link.__cause__ or link.__context__
-    return "\n".join(shown)
 
 
 @pytest.mark.parametrize("spoilt", ["{}\n", "{}\r\n", "{}\u00e9"])

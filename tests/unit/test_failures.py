@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import NoReturn
 
+import httpx
 import pytest
 from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventEmitterMixin, EventType
@@ -111,6 +112,26 @@ def test_no_answer(failure: Exception, reason: str) -> None:
     assert error.reason.startswith(reason)
     assert str(error) == f"Could not connect to Deepgram: {error.reason}"
     assert (error.status, error.request_id) == (None, "")
+
+
+class InvalidHeader(OSError, ValueError):
+    """What `requests` raises, whose errors are all OSErrors."""
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.LocalProtocolError("Illegal header value b'Token secret-key\\n'"),
+        InvalidHeader("Invalid return character(s) in header value: 'Token secret-key\\n'"),
+    ],
+    ids=["httpx", "requests"],
+)
+def test_a_key_that_no_header_can_hold(failure: Exception) -> None:
+    """Where a token is asked for with such a key, that is said without the key, and nothing to be tried again."""
+    error = told(failure)
+    assert "the API key or authorization has a character that a header may not have" in error.reason
+    assert not error.is_transient
+    assert "secret-key" not in f"{error!s} {error!r} {error.args} {vars(error)}"
 
 
 @pytest.mark.parametrize(
