@@ -344,7 +344,7 @@ class Lifecycle:
                 await self._live.wait()
                 if self.close_info is not None:
                     break
-                connection = self._open_connection
+                connection, held = self._open_connection, self._held
                 connection.is_finishing = True
                 try:
                     if connection.adapter.endpoint == "v1":
@@ -352,7 +352,7 @@ class Lifecycle:
                     await connection.send_control("CloseStream")
                 except DeepgramStreamError:
                     pass  # the listener tells, once it has read what there was
-                await self._held.wait()
+                await held.wait()  # of this connection: there may be another by now
         connection = self._open_connection
         code, _ = connection.adapter.close_frame
         if code is not None and not is_clean(code, connection.adapter.endpoint, asked=True):

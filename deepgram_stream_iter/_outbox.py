@@ -69,6 +69,8 @@ class Outbox:
             except DeepgramStreamError:
                 await anyio.sleep_forever()
             self._room.set()
+        if connection.ended.is_set():  # while its last frame went out
+            await anyio.sleep_forever()
         self._straight_to, self._is_catching_up = connection, False
         self._room.set()
 
