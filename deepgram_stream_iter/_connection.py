@@ -24,7 +24,7 @@ from ._errors import (
     SessionClosed,
     StalledError,
 )
-from ._events import AnyStreamEvent, ErrorEvent
+from ._events import AnyStreamEvent, ErrorEvent, MetadataEvent
 from ._options import Settings
 from ._outcome import NORMAL, connection_lost, is_clean, is_failure
 
@@ -62,6 +62,7 @@ class Connection:
         self.is_finishing = False  # the server is, or is about to be, asked to end the stream
         self.keepalives_sent = 0
         self.was_ready = False
+        self._is_summed_up = False  # Nova has sent its last message
         self.settled = anyio.Event()  # audio may be sent, or it has ended
         self.ended = anyio.Event()  # there will be no more events
         self.closed = anyio.Event()  # nothing is open any more
@@ -126,6 +127,7 @@ class Connection:
             return None
         if self._is_open and not self.was_ready:
             self._set_ready()
+        self._is_summed_up |= isinstance(event, MetadataEvent)
         wait = self._owner.arrived(event)
         return wait if wait is None or self._settings.stall_timeout_seconds is None else self._held_back(wait)
 
@@ -150,7 +152,9 @@ class Connection:
         is_told_by_end_alone = code is None and asked and self._settings.listen
         is_agreed = is_clean(code, self.adapter.endpoint, asked=asked) or is_told_by_end_alone
         if self._settings.reconnect is not None:
-            is_agreed = is_agreed and asked  # else the server restarts, or has had enough of us
+            # Else the server restarts, or has had enough of us; that may happen while it is asked, too, but then
+            # Nova's last message is missing. Of Flux nobody can tell.
+            is_agreed = is_agreed and asked and (self.adapter.endpoint != "v1" or self._is_summed_up)
         if is_agreed and not is_failure(cause):
             self.end(None, by_server=True, drained=True)
         else:
