@@ -120,7 +120,9 @@ class Connection:
         """Take an event from the SDK's callback."""
         if self.ended.is_set():
             return None
-        self._unanswered_since = None
+        # What is on its way when CloseStream goes out does not answer that: Metadata does, or the end.
+        is_owed = self.is_finishing and not isinstance(event, MetadataEvent)
+        self._unanswered_since = anyio.current_time() if is_owed else None
         if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
             text = f"Deepgram ended the stream: {event.code}: {event.description}"
             self.end(ServerError(text, code=event.code, description=event.description), by_server=True)
@@ -210,6 +212,8 @@ class Connection:
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message; raises what `send` does."""
         await self.send(json.dumps({"type": kind, **fields}))
+        if kind == "CloseStream" and self._unanswered_since is None:
+            self._unanswered_since = self._last_sent_at
         self.keepalives_sent += kind == "KeepAlive"
 
     # Inside
