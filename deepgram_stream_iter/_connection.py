@@ -6,6 +6,7 @@ Its task, `run()`, is its whole life. A session that reconnects has one of these
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -24,7 +25,7 @@ from ._errors import (
     SessionClosed,
     StalledError,
 )
-from ._events import AnyStreamEvent, ErrorEvent
+from ._events import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
 from ._options import Settings
 from ._outcome import NORMAL, connection_lost, is_clean, is_failure
 
@@ -59,9 +60,12 @@ class Connection:
         self.adapter, self._settings, self._owner = adapter, settings, owner
         self.error: Exception | None = None
         self.is_drained = self.is_ended_by_server = False
-        self.is_finishing = False  # the server is, or is about to be, asked to end the stream
+        self._is_finishing = False  # the server is asked to end the stream
         self.keepalives_sent = 0
         self.was_ready = False
+        self._is_summed_up = (
+            False  # Nova has said all there is: it has answered Finalize, or sent its Metadata
+        )
         self.settled = anyio.Event()  # audio may be sent, or it has ended
         self.ended = anyio.Event()  # there will be no more events
         self.closed = anyio.Event()  # nothing is open any more
@@ -135,6 +139,8 @@ class Connection:
             self._early.append(event)
             return None
         self._unanswered_since = None
+        if self._is_finishing:
+            self._note_answer(event)
         if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
             text = f"Deepgram ended the stream: {event.code}: {event.description}"
             self.end(ServerError(text, code=event.code, description=event.description), by_server=True)
@@ -160,12 +166,14 @@ class Connection:
                 return
             _logger.error("%s", text, exc_info=cause)
             cause = None
-        asked = self.is_finishing
+        asked = self._is_finishing
         # A custom transport has no close code: after CloseStream, its end is the end.
         is_told_by_end_alone = code is None and asked and self._settings.listen
         is_agreed = is_clean(code, self.adapter.endpoint, asked=asked) or is_told_by_end_alone
         if self._settings.reconnect is not None:
-            is_agreed = is_agreed and asked  # else the server restarts, or has had enough of us
+            # Else the server restarts, or has had enough of us. That may happen while it is being asked, too: of Nova
+            # the last words are missing then; of Flux nobody can tell.
+            is_agreed = is_agreed and asked and (self.adapter.endpoint != "v1" or self._is_summed_up)
         if is_agreed and not is_failure(cause):
             self.end(None, by_server=True, drained=True)
         else:
@@ -211,7 +219,7 @@ class Connection:
         if isinstance(self.error, DeepgramStreamError):
             raise self.error
         code, reason = self.adapter.close_frame
-        if is_clean(code, self.adapter.endpoint, asked=self.is_finishing):
+        if is_clean(code, self.adapter.endpoint, asked=self._is_finishing):
             raise SessionClosed("Deepgram has closed the stream")
         lost = connection_lost(code, reason, failure, self.request_id)
         if code is None and self._settings.reconnect is not None:
@@ -221,7 +229,18 @@ class Connection:
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message; raises what `send` does."""
         await self.send(json.dumps({"type": kind, **fields}))
+        if kind == "CloseStream" and self._unanswered_since is None:
+            self._unanswered_since = self._last_sent_at
         self.keepalives_sent += kind == "KeepAlive"
+
+    async def finish(self) -> None:
+        """Have the server end the stream, and wait until it has."""
+        self._is_finishing = True
+        with contextlib.suppress(DeepgramStreamError):  # the listener tells, once it has read what there was
+            if self.adapter.endpoint == "v1":
+                await self.send_control("Finalize")
+            await self.send_control("CloseStream")
+        await self.ended.wait()
 
     # Inside
 
@@ -263,6 +282,13 @@ class Connection:
                 f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
             )
             self.end(StalledError(reason, reason=reason, request_id=self.request_id))
+
+    def _note_answer(self, event: AnyStreamEvent) -> None:
+        """Take note of what came after CloseStream; what was on its way does not answer that."""
+        is_last = isinstance(event, MetadataEvent)
+        self._is_summed_up |= is_last or (isinstance(event, TranscriptEvent) and event.from_finalize)
+        if not is_last:
+            self._unanswered_since = anyio.current_time()
 
     async def _held_back(self, wait: Awaitable[None]) -> None:
         """Wait with the SDK; what the server says meanwhile is not heard, and that is not its fault."""

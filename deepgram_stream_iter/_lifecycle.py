@@ -65,6 +65,7 @@ class Lifecycle:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._senders: set[anyio.CancelScope] = set()
         self._orderly = anyio.CancelScope()  # cancelled to close at once
+        self._finishing = anyio.CancelScope()  # cancelled when the session has ended
         self._connecting = anyio.CancelScope()  # cancelled when there shall be no more connections
         self._phase: _Phase = "connecting"
         self._phase_changed = anyio.Event()
@@ -304,6 +305,7 @@ class Lifecycle:
         self._on_end(error, turn)
         self._enter("over")
         self._stop.set()
+        self._finishing.cancel()
 
     async def _supervise(self) -> None:
         async with anyio.create_task_group() as self._tasks:
@@ -332,40 +334,35 @@ class Lifecycle:
         timeout_seconds = replay_seconds = self._settings.finish_timeout_seconds
         if self.recovery is not None and self._settings.reconnect is not None:
             replay_seconds += self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
-        with anyio.move_on_after(replay_seconds):
-            while self._phase != "over":
+        with anyio.move_on_after(replay_seconds) as self._finishing:  # the end of the session cancels it
+            while True:
                 with anyio.move_on_after(timeout_seconds) as waiting:
-                    await self._reach("catching up", "live", "over")
+                    await self._reach("catching up", "live")
                 if waiting.cancelled_caught:
                     break
-                await self._reach("live", "connecting", "over")
-                if self._phase != "live":
-                    continue
-                connection = self._open_connection
-                connection.is_finishing = True
-                try:
-                    if connection.adapter.endpoint == "v1":
-                        await connection.send_control("Finalize")
-                    await connection.send_control("CloseStream")
-                except DeepgramStreamError:
-                    pass  # the listener tells, once it has read what there was
-                await self._reach("connecting", "over")
+                await self._reach("live", "connecting")
+                if self._phase == "live":
+                    await self._open_connection.finish()
+        if self.close_info is None:
+            self._note_that_it_did_not_end()
+
+    def _note_that_it_did_not_end(self) -> None:
+        """Find out why the server has not ended the stream in time."""
         connection = self._open_connection
         code, _ = connection.adapter.close_frame
         if code is not None and not is_clean(code, connection.adapter.endpoint, asked=True):
             # The SDK knows that the peer is dead, and waits for it all the same.
             connection.listening_ended(None)
-        if self.close_info is not None:
-            return
         if connection.ended.is_set() and self._dialer.back_off is not None:
-            why = "and finish() could not wait any longer: finish_timeout_seconds"
-            self.conclude(self._dialer.gave_up(why))
-            return
-        _logger.warning(
-            "Deepgram did not end the stream within %s s (finish_timeout_seconds); request id %s",
-            self._settings.finish_timeout_seconds,
-            self.request_id or "unknown",
-        )
+            self.conclude(
+                self._dialer.gave_up("and finish() could not wait any longer: finish_timeout_seconds")
+            )
+        if self.close_info is None:
+            _logger.warning(
+                "Deepgram did not end the stream within %s s (finish_timeout_seconds); request id %s",
+                self._settings.finish_timeout_seconds,
+                self.request_id or "unknown",
+            )
 
     # Connecting
 

@@ -55,7 +55,11 @@ class Outbox:
         frame_ms = FRAME_MS[connection.adapter.endpoint]
         size = self._format.size(frame_ms / 1000) if self._format else 0
         due = anyio.current_time()
-        while frame := self._memory.take(size):
+        while not connection.ended.is_set():
+            frame = self._memory.take(size)
+            if not frame:
+                self._straight_to, self._is_catching_up = connection, False
+                break
             await anyio.sleep_until(due)
             # From when it is really sent: what was late is not made up for by a burst.
             due = anyio.current_time()
@@ -63,10 +67,7 @@ class Outbox:
                 due += self._format.seconds(len(frame)) / self._catch_up_rate
             with suppress(DeepgramStreamError):  # the connection tells its end
                 await connection.send(frame)
-            if connection.ended.is_set():
-                return
             self._room.set()
-        self._straight_to, self._is_catching_up = connection, False
         self._room.set()
 
     def hold(self) -> None:

@@ -85,8 +85,9 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     :param connect_timeout_seconds: for the handshake (which the SDK gives up after 10 s anyway) and Flux's `Connected`.
     :param send_timeout_seconds: how long the socket may take nothing before that is a `ConnectionLost`.
     :param finish_timeout_seconds: how long the server may take to end the stream after CloseStream.
-    :param stall_timeout_seconds: how long the server may say nothing while audio goes out, before that is a
-        `StalledError`; None: for ever. Silence is answered too, by Flux every 0.25 s, by Nova every few seconds.
+    :param stall_timeout_seconds: how long the server may say nothing to audio that goes out, and to CloseStream,
+        before that is a `StalledError`; None: for ever. Silence is answered too, by Flux every 0.25 s, by Nova every few
+        seconds.
     :param listen: False observes a live connection whose application runs `start_listening()` itself: the session then
         sends nothing of its own accord, and leaving it only detaches. Who listens, closes.
     :param reconnect: True, or a `Reconnect(...)`, makes a lost connection again, without losing or doubling a word; with
