@@ -14,9 +14,11 @@ from collections.abc import Awaitable, Coroutine
 from typing import Protocol
 
 import anyio
+import anyio.abc
 
 from ._adapters._protocol import Adapter
 from ._adapters.failures import came_from_a_handler, connect_error
+from ._answers import AnswerClock
 from ._errors import (
     CallbackError,
     ConnectionLost,
@@ -76,8 +78,8 @@ class Connection:
         self._is_open = self._is_closing = False
         self._early: list[AnyStreamEvent] = []  # what came before it was open: SDK 3 and 4 listen at once
         self._last_sent_at = 0.0
-        self._unanswered_since: float | None = None  # audio went out, and nothing has arrived since
-        self._is_held_back = False
+        is_watched = settings.stall_timeout_seconds is not None and settings.listen
+        self._answers = AnswerClock() if is_watched else None
 
     @property
     def request_id(self) -> str:
@@ -86,27 +88,11 @@ class Connection:
 
     async def run(self) -> None:
         """Open, listen until `close()`, and close. Cancelling drops the socket."""
-        try:
-            with self._opening:
-                await self.adapter.open(self)
-                self._is_open = True
-        except Exception as error:  # noqa: BLE001  (it is told; and not raised here, for it may show a key)
-            self.end(error if isinstance(error, DeepgramStreamError) else connect_error(error) or error)
         async with anyio.create_task_group() as tasks:
             try:
+                await self._open()
                 if self._is_open:
-                    self._last_sent_at = anyio.current_time()
-                    if self.adapter.endpoint != "v2" or not self._settings.listen:
-                        self._set_ready()  # Flux is ready when it says so; an observer may have come after that
-                    for event in self._early:
-                        wait = self.arrived(event)
-                        if wait is not None:
-                            wait.close()  # the SDK is held back by the next one
-                    tasks.start_soon(self._listen)
-                    if self._settings.keepalive_seconds and self._is_ours_to_keep_alive:
-                        tasks.start_soon(self._keep_alive)
-                    if self._settings.stall_timeout_seconds is not None and self._settings.listen:
-                        tasks.start_soon(self._watch, self._settings.stall_timeout_seconds)
+                    self._begin(tasks)
                     await self._released.wait()
                 if self._settings.listen and self.adapter.connection is not None:
                     await self._close_socket()
@@ -138,7 +124,8 @@ class Connection:
         if not self._is_open:
             self._early.append(event)
             return None
-        self._unanswered_since = None
+        if self._answers is not None:
+            self._answers.answered()
         if self._is_finishing:
             self._note_answer(event)
         if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
@@ -148,7 +135,7 @@ class Connection:
         if not self.was_ready:
             self._set_ready()
         wait = self._owner.arrived(event)
-        return wait if wait is None or self._settings.stall_timeout_seconds is None else self._held_back(wait)
+        return wait if wait is None or self._answers is None else self._held_back(wait, self._answers)
 
     def listening_ended(self, cause: Exception | None) -> None:
         """Take the end of the SDK's listener, and find out which end it was."""
@@ -197,6 +184,9 @@ class Connection:
         :raises SessionClosed: when the server has closed it cleanly.
         """
         failure: Exception | None = None
+        answers = self._answers if isinstance(data, bytes) else None
+        if answers is not None:
+            answers.sending(anyio.current_time())
         with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
             # The SDK would wait 20 s with a socket on which the closing handshake has begun.
             if self.adapter.close_frame[0] is None:
@@ -206,9 +196,10 @@ class Connection:
                     failure = error
                 else:
                     self._last_sent_at = anyio.current_time()
-                    if self._unanswered_since is None and isinstance(data, bytes):
-                        self._unanswered_since = self._last_sent_at
                     return
+                finally:
+                    if answers is not None:
+                        answers.sent(anyio.current_time())
         if waiting.cancelled_caught:
             reason = (
                 f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
@@ -229,8 +220,8 @@ class Connection:
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message; raises what `send` does."""
         await self.send(json.dumps({"type": kind, **fields}))
-        if kind == "CloseStream" and self._unanswered_since is None:
-            self._unanswered_since = self._last_sent_at
+        if kind == "CloseStream" and self._answers is not None:
+            self._answers.sending(anyio.current_time())
         self.keepalives_sent += kind == "KeepAlive"
 
     async def finish(self) -> None:
@@ -243,6 +234,28 @@ class Connection:
         await self.ended.wait()
 
     # Inside
+
+    async def _open(self) -> None:
+        try:
+            with self._opening:
+                await self.adapter.open(self)
+                self._is_open = not self.ended.is_set()  # nobody waits for it any more when it comes too late
+        except Exception as error:  # noqa: BLE001  (it is told; and not raised here, for it may show a key)
+            self.end(error if isinstance(error, DeepgramStreamError) else connect_error(error) or error)
+
+    def _begin(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._last_sent_at = anyio.current_time()
+        if self.adapter.endpoint != "v2" or not self._settings.listen:
+            self._set_ready()  # Flux is ready when it says so; an observer may have come after that
+        for event in self._early:
+            wait = self.arrived(event)
+            if wait is not None:
+                wait.close()  # the SDK is held back by the next one
+        tasks.start_soon(self._listen)
+        if self._settings.keepalive_seconds and self._is_ours_to_keep_alive:
+            tasks.start_soon(self._keep_alive)
+        if self._answers is not None and self._settings.stall_timeout_seconds is not None:
+            tasks.start_soon(self._watch, self._answers, self._settings.stall_timeout_seconds)
 
     def _set_ready(self) -> None:
         self.was_ready = True
@@ -270,33 +283,28 @@ class Connection:
                 except DeepgramStreamError:
                     return  # the listener tells
 
-    async def _watch(self, timeout_seconds: float) -> None:
+    async def _watch(self, answers: AnswerClock, timeout_seconds: float) -> None:
         """End the connection when the server says nothing to the audio that goes out."""
-        while not self.ended.is_set():
-            now = anyio.current_time()
-            since = now if self._unanswered_since is None or self._is_held_back else self._unanswered_since
-            if now < since + timeout_seconds:
-                await anyio.sleep_until(since + timeout_seconds)
-                continue
-            reason = (
-                f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
-            )
-            self.end(StalledError(reason, reason=reason, request_id=self.request_id))
+        while (left_seconds := timeout_seconds - answers.owed_seconds(anyio.current_time())) > 0:  # noqa: ASYNC110  (no timer for each frame)
+            await anyio.sleep(left_seconds)
+        reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
+        self.end(StalledError(reason, reason=reason, request_id=self.request_id))
 
     def _note_answer(self, event: AnyStreamEvent) -> None:
         """Take note of what came after CloseStream; what was on its way does not answer that."""
         is_last = isinstance(event, MetadataEvent)
         self._is_summed_up |= is_last or (isinstance(event, TranscriptEvent) and event.from_finalize)
-        if not is_last:
-            self._unanswered_since = anyio.current_time()
+        if not is_last and self._answers is not None:
+            self._answers.sending(anyio.current_time())
 
-    async def _held_back(self, wait: Awaitable[None]) -> None:
+    async def _held_back(self, wait: Awaitable[None], answers: AnswerClock) -> None:
         """Wait with the SDK; what the server says meanwhile is not heard, and that is not its fault."""
-        self._is_held_back = True
+        answers.is_held_back = True
         try:
             await wait
         finally:
-            self._is_held_back, self._unanswered_since = False, None
+            answers.is_held_back = False
+            answers.answered()
 
     async def _close_socket(self) -> None:
         """Close, and drop the socket when that comes to no end. The listener, and its handlers, go on meanwhile."""

@@ -56,14 +56,15 @@ class Dialer:
                 if not connection.was_ready:
                     code, _ = adapter.close_frame
                     failure = never_ready(code, connection.error, connection.request_id)
+        if connection is not None and connection.was_ready:  # in the very moment of the time-out, it may be
+            self._has_connected = True
+            return None
         if waiting.cancelled_caught:
             reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
             failure = ConnectError(
                 f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
             )
-        if failure is None:
-            self._has_connected = True
-            return None
+        assert failure is not None  # noqa: S101  (else it would be ready)
         if self.back_off is not None:
             self.back_off.failed(failure)
         if connection is not None:

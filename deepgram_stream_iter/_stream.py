@@ -86,8 +86,8 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     :param send_timeout_seconds: how long the socket may take nothing before that is a `ConnectionLost`.
     :param finish_timeout_seconds: how long the server may take to end the stream after CloseStream.
     :param stall_timeout_seconds: how long the server may say nothing to audio that goes out, and to CloseStream,
-        before that is a `StalledError`; None: for ever. Silence is answered too, by Flux every 0.25 s, by Nova every few
-        seconds.
+        before that is a `StalledError`; None: for ever. A pause of more than 1 s in the audio begins it anew. Silence that
+        is sent is answered too, by Flux every 0.25 s, by Nova every few seconds.
     :param listen: False observes a live connection whose application runs `start_listening()` itself: the session then
         sends nothing of its own accord, and leaving it only detaches. Who listens, closes.
     :param reconnect: True, or a `Reconnect(...)`, makes a lost connection again, without losing or doubling a word; with

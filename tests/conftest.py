@@ -166,8 +166,11 @@ def connect(kind: str) -> Connect:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    """Fail a test that leaves a task behind; sockets and streams left open warn when collected, and so fail too."""
+async def nothing_left(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """Fail a test that leaves a task behind; sockets and streams left open warn when collected, and so fail too.
+
+    So does one that leaves an exception behind, of which asyncio would tell in the application's log.
+    """
     before, threads = asyncio.all_tasks(), set(threading.enumerate())
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
@@ -177,6 +180,10 @@ async def nothing_left() -> AsyncIterator[None]:
     for thread in set(threading.enumerate()) - threads:
         if "AnyIO" in thread.name:  # of the tests' own to_thread calls
             continue
+        while thread.ident is None:  # noqa: ASYNC110  (it is being started, and cannot be joined yet)
+            await asyncio.sleep(0)
         thread.join(3)  # one that is on its way out is no leak
         assert not thread.is_alive(), f"thread left behind: {thread}"
     gc.collect()
+    said = [record.getMessage() for when in ("call", "teardown") for record in caplog.get_records(when)]
+    assert not [message for message in said if "never retrieved" in message]

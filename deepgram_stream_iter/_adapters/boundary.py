@@ -106,7 +106,9 @@ class AcrossThreads:
     async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call in the worker thread. Cancelling does not stop the thread: the socket has to be dropped."""
         # Nor does it take a call back that has not begun yet: a frame that was handed over goes out.
-        return await asyncio.shield(asyncio.wrap_future(self._submit(function, *arguments)))
+        called = asyncio.wrap_future(self._submit(function, *arguments))
+        called.add_done_callback(_seen)
+        return await asyncio.shield(called)
 
     async def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter in the worker thread; a context that comes after the cancellation is left there again."""
@@ -187,6 +189,12 @@ class AcrossThreads:
     def _let_go(self, holding: asyncio.Task[None]) -> None:
         self._holding.discard(holding)
         self._crossing.release()
+
+
+def _seen(called: asyncio.Future[Any]) -> None:
+    """Have asyncio not log the exception of a call that nobody waits for any more."""
+    if not called.cancelled():
+        called.exception()
 
 
 async def _awaited(wait: Awaitable[None]) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ._recognition import Message
     from ._wire import Wire
 
-CLOSE_TIMEOUT_SECONDS = 0.5
-"""How long a client may take to answer a close frame before it is dropped."""
+CLOSE_TIMEOUT_SECONDS = 10.0
+"""How long a client may take to answer a close frame before it is dropped; it may have much to read before."""
 
 _NO_STATUS = 1005
 _ABNORMAL = 1006

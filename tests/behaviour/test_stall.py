@@ -8,7 +8,14 @@ import anyio
 import pytest
 from conftest import FRAME, Connect, flux, nova, set_transport
 
-from deepgram_stream_iter import ConnectionLost, Reconnect, StalledError, StreamEvent, StreamingOptions
+from deepgram_stream_iter import (
+    ConnectionLost,
+    Reconnect,
+    StalledError,
+    StreamEvent,
+    StreamingOptions,
+    _answers,
+)
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 each_endpoint = pytest.mark.parametrize("options", [nova, flux])
@@ -44,6 +51,22 @@ async def test_silence_is_no_stall(connect: Connect) -> None:
                 event = await anext(session)
                 assert isinstance(event, StreamEvent.Transcript)
                 assert event.transcript == number
+
+
+async def test_a_pause_is_no_stall(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who pauses while the server still owes an answer has not stalled: it may have nothing to say to so little audio."""
+    monkeypatch.setattr(_answers, "PAUSE_SECONDS", 0.1)
+    async with DeepgramServer() as server:
+        async with connect(server, nova(), stall_timeout_seconds=0.2) as session:
+            for _ in range(2):
+                await session.send(FRAME)
+                await anyio.sleep(0.4)  # the microphone is muted
+            assert session.close_info is None
+            server.connections[0].faults = Faults(mute=True)
+            with pytest.raises(StalledError):
+                while True:  # it is not muted any more
+                    await session.send(FRAME)
+                    await anyio.sleep(0.02)
 
 
 async def test_a_stall_is_got_over(connect: Connect) -> None:
@@ -103,4 +126,4 @@ async def test_a_socket_that_takes_nothing(
                 lost = await anext(session)
                 assert isinstance(lost, StreamEvent.Reconnecting)
                 assert "send_timeout_seconds" in str(lost.cause)
-        assert server.connections[1].audio == audio
+        assert server.connections[-1].audio == audio

@@ -13,7 +13,7 @@ from deepgram.core.events import EventType
 from dialling import SECOND, V1, V2, Prompted, dial, hear, hear_all, kinds, said, tell, text_of
 from websockets.exceptions import ConnectionClosed
 
-from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, messages
+from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, _connection, messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -282,8 +282,9 @@ async def test_abort() -> None:
 
 
 @pytest.mark.timeout(5)
-async def test_a_client_that_does_not_answer_a_close() -> None:
+async def test_a_client_that_does_not_answer_a_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """A close without status gives up on a client that reads nothing."""
+    monkeypatch.setattr(_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     async with DeepgramServer() as server:
         websocket = await dial(server)
         websocket.transport.pause_reading()
