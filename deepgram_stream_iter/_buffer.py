@@ -19,6 +19,10 @@ from ._events import AnyStreamEvent, TranscriptEvent, TurnStateEvent, TurnUpdate
 from ._options import Overflow
 
 
+class EndOfEvents(Exception):
+    """There will be no more events; no other exception passes for it."""
+
+
 class EventBuffer:
     """At most `max_size` events, in order; its end is a state (closed, with or without an error)."""
 
@@ -71,7 +75,7 @@ class EventBuffer:
     async def get(self) -> AnyStreamEvent:
         """Hand out the next event as soon as there is one; cancelling loses none.
 
-        :raises anyio.EndOfStream: when there will be none; where the buffer was closed with an error, that error.
+        :raises EndOfEvents: when there will be none; where the buffer was closed with an error, that error.
         """
         while True:
             try:
@@ -84,7 +88,7 @@ class EventBuffer:
             else:
                 self._room.set()
                 return event
-        raise self._error or anyio.EndOfStream
+        raise self._error or EndOfEvents
 
     def stop_holding_back(self) -> None:
         """Take everything from now on, past the bound where need be; the policies that drop or raise go on."""

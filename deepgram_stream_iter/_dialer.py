@@ -11,10 +11,9 @@ import anyio
 import anyio.abc
 
 from ._adapters._protocol import Adapter
-from ._adapters.failures import connect_error
 from ._connection import Connection, Owner
-from ._errors import ConnectError, DeepgramStreamError
-from ._options import ReconnectAttempt, Settings
+from ._errors import ConnectError
+from ._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from ._outcome import never_ready
 from ._recovery.back_off import BackOff, is_worth_another_try
 
@@ -46,8 +45,8 @@ class Dialer:
         with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
             try:
                 adapter = await _applications_own(self._connector())
-            except Exception as error:  # noqa: BLE001  (it is told, unless it may show a key)
-                failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
+            except Exception as error:  # noqa: BLE001  (it is told)
+                failure = error
             else:
                 connection = Connection(adapter, self._settings, self._owner)
                 self.connections.add(connection)
@@ -80,9 +79,8 @@ class Dialer:
             return self.gave_up(f"gave up after {most} attempts: max_attempts")
         if on_attempt is not None:
             try:
-                answer = on_attempt(attempt)
-                if inspect.isawaitable(answer):
-                    await _applications_own(answer)
+                await _applications_own(_told(on_attempt, attempt))
+                check_number("the delay of an attempt", attempt.delay, least=0, most=DAY_SECONDS)
             except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
                 return error
         return self.gave_up("on_attempt stopped it") if attempt.is_stopped else attempt
@@ -108,8 +106,16 @@ class Dialer:
     async def _run(self, connection: Connection) -> None:
         try:
             await connection.run()
+        except Exception as error:  # noqa: BLE001  (ours, and not foreseen: it ends the session, and is told)
+            connection.end(error)
         finally:
             self.connections.discard(connection)
+
+
+async def _told(on_attempt: Callable[[ReconnectAttempt], object], attempt: ReconnectAttempt) -> None:
+    answer = on_attempt(attempt)
+    if inspect.isawaitable(answer):
+        await answer
 
 
 async def _applications_own(call: Awaitable[T]) -> T:

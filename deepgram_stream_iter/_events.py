@@ -195,7 +195,8 @@ class EndOfTurnEvent(TurnStateEvent):
     trigger: str = ""
     """`model`, `manual`, `timeout` or something newer; empty when the server did not say."""
     confirmed: bool = True
-    """False when the stream ended inside the turn: the text is that of its last event."""
+    """False when the stream ended inside the turn, or nobody was heard any more after a reconnection in it: the text is that
+    of its last event."""
 
 
 @dataclass(frozen=True, kw_only=True)

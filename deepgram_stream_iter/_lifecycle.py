@@ -20,7 +20,13 @@ from ._audio import RawFormat
 from ._connection import Connection
 from ._dialer import Connector, Dialer
 from ._errors import ConnectionLost, DeepgramStreamError, SessionClosed
-from ._events import AnyStreamEvent, ReconnectedEvent, ReconnectingEvent
+from ._events import (
+    AnyStreamEvent,
+    ConfiguredEvent,
+    ConfigureFailedEvent,
+    ReconnectedEvent,
+    ReconnectingEvent,
+)
 from ._ledger import Ledger
 from ._options import Settings
 from ._outbox import Outbox
@@ -56,6 +62,7 @@ class Lifecycle:
         self.configuration: dict[str, object] = {}
         """What a Configure has changed since the session began."""
         self.reconnects = 0
+        self._reconfiguring = False  # the server owes the answer to a Configure of our own
         self.recovery: Recovery | None = None  # from the first connection on, where there is to be one
         self._outbox: Outbox | None = None
         self._connection: Connection | None = None  # the last one that was ready
@@ -102,7 +109,9 @@ class Lifecycle:
         """Start the supervisor and wait until it has connected; see `StreamSession.__aenter__`. Leaves nothing on failure."""
         self._supervisor = asyncio.create_task(self._supervise(), name="deepgram_stream_iter")
         try:
-            await self._reach("live", "over")
+            while self._connection is None and self._phase != "over":
+                await self._phase_changed.wait()
+            await self._reach("live", "over", "connecting")  # one that is lost at once was a connection, too
         except BaseException:
             await self.close_at_once()
             raise
@@ -116,6 +125,7 @@ class Lifecycle:
     def connection_ready(self, connection: Connection) -> None:
         """Begin with a connection, before its first event."""
         before, self._connection = self._connection, connection
+        self._reconfiguring = False
         self._enter("catching up")
         back_off = self._dialer.back_off
         if back_off is None:
@@ -125,6 +135,8 @@ class Lifecycle:
             self.recovery = Recovery(back_off, query)
             self._outbox = Outbox(self.recovery.memory, RawFormat.of(query), catch_up_rate=rate)
         replayed_seconds, gap = self.recovery.resume()
+        if self._outbox is not None:
+            self._outbox.begin()  # at once: nothing that was counted in may be pushed out before it is sent
         if gap is not None:
             self._tell(gap)
         if before is not None:
@@ -139,6 +151,11 @@ class Lifecycle:
         if self.recovery is None:
             self.ledger.note(event)
             return self._on_event(event)
+        if self._reconfiguring and isinstance(event, (ConfiguredEvent, ConfigureFailedEvent)):
+            self._reconfiguring = False
+            if isinstance(event, ConfiguredEvent):
+                return None  # nobody asked for it
+            _logger.warning("Deepgram refused settings after a reconnection that it had taken over before")
         wait: Coroutine[None, None, None] | None = None
         for taken in self.recovery.take(event):
             if wait is not None:
@@ -209,12 +226,29 @@ class Lifecycle:
 
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message, after all audio that came before; raises what `Connection.send` does."""
-        with anyio.move_on_after(self._settings.send_timeout_seconds):
-            await self._reach("live", "over")
-        if self._phase not in ("live", "over"):
-            reason = f"the session was reconnecting for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
-            raise ConnectionLost(reason, reason=reason, request_id=self.request_id)
-        await self._open_connection.send_control(kind, **fields)
+        deadline = anyio.current_time() + self._settings.send_timeout_seconds
+        while True:
+            with anyio.CancelScope(deadline=deadline):
+                await self._reach("live", "over")
+            if self._phase not in ("live", "over"):
+                reason = f"{kind} was not sent: the session was reconnecting for {self._settings.send_timeout_seconds} s"
+                raise ConnectionLost(
+                    f"{reason} (send_timeout_seconds), and goes on with that; try again later",
+                    reason=reason,
+                    request_id=self.request_id,
+                )
+            connection = self._open_connection
+            try:
+                await connection.send_control(kind, **fields)
+            except ConnectionLost:
+                if self._outbox is None or self._phase == "over":
+                    raise
+                with anyio.CancelScope(deadline=deadline) as waiting:
+                    await connection.ended.wait()  # the listener may still read what there was
+                if waiting.cancelled_caught:
+                    raise
+            else:
+                return
 
     @property
     def _open_connection(self) -> Connection:
@@ -280,7 +314,9 @@ class Lifecycle:
                 self._supervisor.cancel()
                 raise
         if left:
-            _logger.warning("a source given to feed() cannot be cancelled: it goes on until it returns")
+            _logger.warning(
+                "a function or source of the application cannot be cancelled: it goes on until it returns"
+            )
 
     def conclude(self, error: Exception | None, *, by_server: bool = False, drained: bool = False) -> None:
         """Put on record how the stream ended; the first call counts. The supervisor then closes what is open."""
@@ -319,6 +355,8 @@ class Lifecycle:
                 self._stop_senders()
                 self._connecting.cancel()
                 await self._dialer.close()
+            except Exception as error:  # noqa: BLE001  (as in `_keep_connected`)
+                self.conclude(error)
             finally:
                 self.conclude(None)
                 self._closed.set()
@@ -331,10 +369,12 @@ class Lifecycle:
 
     async def _end_stream(self) -> None:
         """Have the server end the stream: on this connection or, when that is lost over it, on the next."""
-        timeout_seconds = replay_seconds = self._settings.finish_timeout_seconds
+        timeout_seconds = at_most_seconds = self._settings.finish_timeout_seconds
         if self.recovery is not None and self._settings.reconnect is not None:
-            replay_seconds += self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
-        with anyio.move_on_after(replay_seconds) as self._finishing:  # the end of the session cancels it
+            # ... and once more for another connection, and for what that one has to be sent before
+            replay_seconds = self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
+            at_most_seconds += timeout_seconds + replay_seconds
+        with anyio.move_on_after(at_most_seconds) as self._finishing:  # the end of the session cancels it
             while True:
                 with anyio.move_on_after(timeout_seconds) as waiting:
                     await self._reach("catching up", "live")
@@ -342,7 +382,10 @@ class Lifecycle:
                     break
                 await self._reach("live", "connecting")
                 if self._phase == "live":
-                    await self._open_connection.finish()
+                    with anyio.move_on_after(timeout_seconds) as waiting:
+                        await self._open_connection.finish()
+                    if waiting.cancelled_caught:
+                        break
         if self.close_info is None:
             self._note_that_it_did_not_end()
 
@@ -368,17 +411,20 @@ class Lifecycle:
 
     async def _keep_connected(self, tasks: anyio.abc.TaskGroup) -> None:
         """Connect, and again whenever that is worth it, until the session has ended."""
-        with self._connecting:
-            failure = await self._dialer.connect(tasks)
-            while self.close_info is None:
-                if failure is None:
-                    failure = await self._serve(self._open_connection)
-                elif not self._dialer.is_to_follow(failure):
-                    self.conclude(failure)
-                else:
-                    await self._wait_for_next_attempt()
-                    if self.close_info is None:
-                        failure = await self._dialer.connect(tasks)
+        try:
+            with self._connecting:
+                failure = await self._dialer.connect(tasks)
+                while self.close_info is None:
+                    if failure is None:
+                        failure = await self._serve(self._open_connection)
+                    elif not self._dialer.is_to_follow(failure):
+                        self.conclude(failure)
+                    else:
+                        await self._wait_for_next_attempt()
+                        if self.close_info is None:
+                            failure = await self._dialer.connect(tasks)
+        except Exception as error:  # noqa: BLE001  (ours, and not foreseen: no reason to say that all went well)
+            self.conclude(error)
 
     async def _serve(self, connection: Connection) -> Exception | None:
         """Have a connection catch up, and wait until it has ended; give its error."""
@@ -392,11 +438,13 @@ class Lifecycle:
     async def _catch_up(self, connection: Connection) -> None:
         if self._outbox is not None:
             if self.configuration:
+                self._reconfiguring = True
                 try:
                     await connection.send_control("Configure", **self.configuration)
                 except DeepgramStreamError:
                     return  # the connection tells its end
-            await self._outbox.catch_up(connection)
+            if not await self._outbox.catch_up(connection):
+                return
         if not connection.ended.is_set():
             self._enter("live")
 
@@ -412,4 +460,4 @@ class Lifecycle:
             )
             if wait is not None:
                 await wait
-        await anyio.sleep(max(0.0, attempt.delay))
+        await anyio.sleep(attempt.delay)

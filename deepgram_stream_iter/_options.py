@@ -34,7 +34,7 @@ _V1_ONLY = frozenset(
     }
 )
 _V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
-_DAY_SECONDS = 86_400
+DAY_SECONDS = 86_400
 _MAY_BE_NONE = frozenset({"keepalive_seconds", "stall_timeout_seconds"})
 _SECRET = frozenset({"authorization", "request_options"})
 _SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
@@ -186,11 +186,11 @@ class ReconnectAttempt:
     cause: Exception
     """What the connection, or the attempt before, ended with."""
     delay: float
-    """Seconds to wait before it; may be set to another number."""
+    """Seconds to wait before it; may be set to another number, up to a day."""
     is_stopped: bool = False
 
     def stop(self) -> None:
-        """Make no more attempts: the session ends with `ConnectionLost`."""
+        """Make no more attempts: the session ends as after `max_attempts`."""
         self.is_stopped = True
 
 
@@ -204,7 +204,10 @@ class Reconnect:
     """
 
     max_attempts: int = 8
-    """Attempts in a row, without a final transcript in between, before the session ends with `ConnectionLost`."""
+    """Attempts in a row, without a final transcript in between, before the session ends with `ConnectionLost`.
+
+    On entering, where there never was a connection, the last `ConnectError` comes out as itself.
+    """
     initial_delay_seconds: float = 0.25
     """The bound of the first delay; it doubles with each attempt, and the delay is anywhere below it (full jitter)."""
     max_delay_seconds: float = 8.0
@@ -220,9 +223,10 @@ class Reconnect:
         attempts = cast("object", self.max_attempts)
         if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
             raise ValueError(f"max_attempts must be a whole number of at least 1, not {attempts!r}")
-        for name in ("initial_delay_seconds", "max_delay_seconds", "replay_seconds"):
-            check_number(name, getattr(self, name), most=_DAY_SECONDS)
-        check_number("catch_up_rate", self.catch_up_rate, least=1)  # else it would never catch up
+        for name in ("initial_delay_seconds", "max_delay_seconds"):
+            check_number(name, getattr(self, name), least=0, most=DAY_SECONDS)
+        check_number("replay_seconds", self.replay_seconds, most=DAY_SECONDS)
+        check_number("catch_up_rate", self.catch_up_rate, above=1)  # else it would never catch up
         if self.on_attempt is not None and not callable(self.on_attempt):
             raise TypeError("on_attempt must be a function of a ReconnectAttempt, plain or async")
 
@@ -254,14 +258,18 @@ class Settings:
                 check_number(name, value)
 
 
-def check_number(name: str, value: object, *, least: float = 0, most: float = math.inf) -> None:
-    """Refuse what is no number above `least` and up to `most`.
+def check_number(
+    name: str, value: object, *, above: float = 0, least: float | None = None, most: float = math.inf
+) -> None:
+    """Refuse what is no number above `above`, or of at least `least` where that is given, and up to `most`.
 
     :raises ValueError: with the name of the setting.
     """
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least < value <= most:
-        bound = f" and at most {most}" if most < math.inf else ""
-        raise ValueError(f"{name} must be a number above {least}{bound}, not {value!r}")
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not (above < number if least is None else least <= number) or not number <= most:
+        bound = f"above {above}" if least is None else f"of at least {least}"
+        bound += f" and at most {most}" if most < math.inf else ""
+        raise ValueError(f"{name} must be a number {bound}, not {value!r}")
 
 
 def check_authorization(value: object) -> str:

@@ -6,8 +6,6 @@ it waits in the memory.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import anyio
 
 from ._audio import FRAME_MS, Pacer, RawFormat
@@ -31,10 +29,11 @@ class Outbox:
     async def wait_for_room(self, size: int) -> None:
         """Take audio at the speed of the clock while it cannot be sent, half of what there is room for ahead.
 
-        A live source is not slowed down by this; a file does not push out of the memory what it has just put there.
+        A live source is not slowed down by this; a file does not push out of the memory what it has just put there, unless
+        the outage lasts longer than that. Audio whose bytes are not time is taken to need as much as the memory allows it.
         """
-        if self._straight_to is None and self._admission is not None and self._format is not None:
-            await anyio.sleep_until(self._admission.due(self._format.seconds(size)))
+        if self._straight_to is None and self._admission is not None:
+            await anyio.sleep_until(self._admission.due(self._memory.seconds(size)))
         while self._is_catching_up and not self._memory.has_room(size):
             self._room = anyio.Event()
             await self._room.wait()
@@ -43,37 +42,48 @@ class Outbox:
         """Send a frame, or keep it. That it cannot be sent is no error: the next connection gets it."""
         self._memory.add(frame)
         if self._straight_to is not None:
-            with suppress(DeepgramStreamError):  # the connection tells its end
-                await self._straight_to.send(self._memory.take(len(frame)))
+            await self._try(self._straight_to, self._memory.take(len(frame)))
 
-    async def catch_up(self, connection: Connection) -> None:
+    def begin(self) -> None:
+        """Wait with new frames for those that wait already: there is a connection, which gets them by `catch_up`."""
+        self._is_catching_up = True
+
+    async def catch_up(self, connection: Connection) -> bool:
         """Send a new connection what waits, no faster than the rate allows; then frames go straight to it.
 
-        Returns at once where nothing waits, and when the connection ends before.
+        Returns False when the connection cannot be sent it all.
         """
-        self._is_catching_up = True
         frame_ms = FRAME_MS[connection.adapter.endpoint]
         size = self._format.size(frame_ms / 1000) if self._format else 0
         due = anyio.current_time()
-        while not connection.ended.is_set():
+        while True:
+            await anyio.sleep_until(due)
+            if connection.ended.is_set():
+                return False
             frame = self._memory.take(size)
             if not frame:
                 self._straight_to, self._is_catching_up = connection, False
-                break
-            await anyio.sleep_until(due)
+                self._room.set()
+                return True
             # From when it is really sent: what was late is not made up for by a burst.
             due = anyio.current_time()
             if self._format is not None:
                 due += self._format.seconds(len(frame)) / self._catch_up_rate
-            with suppress(DeepgramStreamError):  # the connection tells its end
-                await connection.send(frame)
+            if not await self._try(connection, frame):
+                return False
             self._room.set()
-        self._room.set()
 
     def hold(self) -> None:
         """Keep what comes from now on: the connection is lost, or the session has ended."""
         self._straight_to, self._is_catching_up = None, False
-        free_seconds = self._memory.free_seconds
-        if free_seconds is not None:
-            self._admission = Pacer(1.0, anyio.current_time() - free_seconds / 2)
+        self._admission = Pacer(1.0, anyio.current_time() - self._memory.free_seconds / 2)
         self._room.set()
+
+    async def _try(self, connection: Connection, frame: bytes) -> bool:
+        """Send a frame to a connection; one that cannot be sent it tells its end, and gets nothing more."""
+        try:
+            await connection.send(frame)
+        except DeepgramStreamError:
+            self.hold()
+            return False
+        return True

@@ -13,11 +13,9 @@ from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import anyio
-
 from ._adapters._protocol import LiveConnection
 from ._audio import AudioSource, check_source, pieces
-from ._buffer import EventBuffer
+from ._buffer import EndOfEvents, EventBuffer
 from ._dialer import Connector
 from ._errors import ConnectionLost, DeepgramStreamError
 from ._events import (
@@ -54,8 +52,8 @@ class StreamSession:
         self._utterance: Utterance | None = None  # completed by the event handed out last
         self._completed: deque[Utterance] = deque()  # by the end of the stream, and not handed out yet
         self._requests = Requests(self._life)
-        self._is_iterating = self._was_error_seen = False
-        self._buffer: EventBuffer | None = None  # from the entry on
+        self._is_entered = self._is_iterating = self._was_error_seen = False
+        self._buffer: EventBuffer | None = None  # from when it is being entered
         self._audio = AudioSender(self._life)
 
     # Entering and leaving
@@ -84,6 +82,7 @@ class StreamSession:
             self._buffer.put_away()
             raise
         self._audio.configure()
+        self._is_entered = True
         return self
 
     async def __aexit__(
@@ -129,7 +128,7 @@ class StreamSession:
         try:
             with self._telling():
                 event = await buffer.get()
-        except anyio.EndOfStream:
+        except EndOfEvents:
             raise StopAsyncIteration from None
         finally:
             self._is_iterating = False
@@ -323,21 +322,26 @@ class StreamSession:
     # Inside
 
     def _entered_buffer(self) -> EventBuffer:
-        if self._buffer is None:
+        if not self._is_entered:
             raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
+        return self._its_buffer
+
+    @property
+    def _its_buffer(self) -> EventBuffer:
+        assert self._buffer is not None  # noqa: S101  (it is there before the life of the session begins)
         return self._buffer
 
     def _on_event(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         self._requests.offer(event)
-        return self._entered_buffer().put(event)
+        return self._its_buffer.put(event)
 
     def _on_finish(self) -> None:
         # What is still to come is not much, and all of it is wanted: who finishes first and consumes then gets it too.
-        self._entered_buffer().stop_holding_back()
+        self._its_buffer.stop_holding_back()
 
     def _on_end(self, error: Exception | None, last: AnyStreamEvent | None) -> None:
         self._requests.release()
-        buffer = self._entered_buffer()
+        buffer = self._its_buffer
         buffer.stop_holding_back()
         if last is not None:
             buffer.put(last)
@@ -349,7 +353,8 @@ class StreamSession:
         try:
             yield
         except Exception as error:
-            self._was_error_seen |= isinstance(error, ConnectionLost) or error is self._life.error
+            is_the_end = isinstance(error, ConnectionLost) and self._settings.reconnect is None
+            self._was_error_seen |= is_the_end or error is self._life.error
             raise
 
     async def _next_utterance(self) -> Utterance:

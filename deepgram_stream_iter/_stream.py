@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from ._adapters._protocol import Adapter, LiveConnection
 from ._adapters.emitter import EmitterAdapter
+from ._adapters.failures import authorization_error, connect_error
 from ._adapters.legacy import LegacyAdapter
 from ._dialer import Connector
 from ._options import Overflow, Reconnect, Settings, StreamingOptions, check_authorization, wire
@@ -116,7 +117,7 @@ def _reconnect(given: object) -> Reconnect | None:
     if isinstance(given, Reconnect):
         return given
     if not isinstance(given, bool):
-        raise TypeError(f"reconnect must be True or a Reconnect(...), not {type(given).__name__}")
+        raise TypeError(f"reconnect must be True, False or a Reconnect(...), not {type(given).__name__}")
     return Reconnect() if given else None
 
 
@@ -156,7 +157,8 @@ def _anew(
 ) -> Connector:
     """Give what makes connections of a client or a factory."""
     sockets = getattr(target, "listen", None)
-    if sockets is None and _is_factory(target):
+    is_function = callable(target) and not isinstance(target, type)
+    if sockets is None and is_function and _takes_nothing(target):
         return _by_factory(target, given, authorization)
     if sockets is None or isinstance(target, type):
         raise _wrong(target)
@@ -164,6 +166,7 @@ def _anew(
         raise TypeError("a client needs options: stream(client, StreamingOptions(model=...))")
     legacy = getattr(sockets, "asyncwebsocket", None) or getattr(sockets, "asynclive", None)
     if legacy is not None:
+        _started_with(given)  # refuses here what it would refuse later
         return _by_factory(lambda: legacy.v("1"), given, authorization)
     if not isinstance(given, StreamingOptions):
         raise TypeError("options must be StreamingOptions or a mapping: LiveOptions are those of SDK 3 and 4")
@@ -202,14 +205,16 @@ def _by_factory(
     given: StreamingOptions | dict[str, str | list[str]] | None,
     authorization: Authorization | None,
 ) -> Connector:
-    started_with = _started_with(given)
+    before: object = None
 
     async def connector() -> Adapter:
-        made: Any = factory()
-        if inspect.isawaitable(made):
-            made = await made
+        nonlocal before
+        made = await _made(factory)
+        if made is before:
+            raise TypeError("the factory gave the same connection again: it has to make a new one each time")
+        before = made
         if LegacyAdapter.speaks(made):
-            parameters, headers = started_with
+            parameters, headers = _started_with(given)
             if authorization is not None:
                 headers = {**(headers or {}), "Authorization": await _asked(authorization)}
             return LegacyAdapter(made, parameters, headers)
@@ -223,11 +228,9 @@ def _by_factory(
     return connector
 
 
-def _is_factory(target: Any) -> bool:
-    if not callable(target) or isinstance(target, type):
-        return False
+def _takes_nothing(function: Callable[..., object]) -> bool:
     try:
-        inspect.signature(target).bind()
+        inspect.signature(function).bind()
     except TypeError:  # it wants arguments
         return False
     except ValueError:  # it is not written in Python, and does not say
@@ -235,14 +238,42 @@ def _is_factory(target: Any) -> bool:
     return True
 
 
+async def _made(factory: Callable[[], object]) -> Any:
+    """Call a factory, which may connect by itself. What it raises is not chained: it may show the key."""
+    failure: Exception | None = None
+    try:
+        made = factory()
+        return await made if inspect.isawaitable(made) else made
+    except Exception as error:
+        failure = connect_error(error)
+        if failure is None:
+            raise
+    raise failure
+
+
 async def _asked(authorization: Authorization) -> str:
-    value: object = authorization() if callable(authorization) else authorization
-    return check_authorization(await value if inspect.isawaitable(value) else value)
+    """Ask for the authorization. What it raises is not chained: it may show the key."""
+    failure: Exception | None = None
+    value: object = authorization
+    try:
+        if callable(authorization):
+            value = authorization()
+        if inspect.isawaitable(value):
+            value = await value
+    except Exception as error:
+        failure = authorization_error(error)
+        if failure is None:
+            raise
+    if failure is not None:
+        raise failure
+    return check_authorization(value)
 
 
 def _check_authorization(given: object, authorization: Authorization) -> None:
     if not callable(authorization):
         check_authorization(authorization)
+    elif not _takes_nothing(authorization):
+        raise TypeError("authorization must be a str, or a function that is called without arguments")
     headers = given.headers() if isinstance(given, StreamingOptions) else None
     if any(name.lower() == "authorization" for name in headers or ()):
         raise TypeError("authorization was given twice: to the options, and to stream()")

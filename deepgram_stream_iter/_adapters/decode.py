@@ -14,6 +14,9 @@ from typing import cast
 import deepgram_stream_iter._events as events
 from deepgram_stream_iter._events import AnyStreamEvent, Word
 
+_TOO_LARGE = 1e9
+"""30 years in seconds: what lies beyond is no time, nor anything else that Deepgram tells, and sums overflow with it."""
+
 
 def decode(raw: object) -> AnyStreamEvent:
     """Make an event of any message; `UnknownEvent` of one that this version does not know."""
@@ -186,9 +189,10 @@ def _number(value: object) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:  # JSON has integers of any size
         return None
+    return number if abs(number) < _TOO_LARGE else None
 
 
 def _integer(value: object) -> int | None:

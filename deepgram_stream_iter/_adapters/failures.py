@@ -9,12 +9,16 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from deepgram_stream_iter._errors import ConnectError
+from deepgram_stream_iter._options import DAY_SECONDS
 
 _EMITTERS = frozenset({"_emit", "_emit_async"})
 """The functions of the SDK that call handlers."""
 
 _NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
 """On Python 3.10 asyncio's TimeoutError is not the built-in one."""
+
+_FILE_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""These are OSErrors as well."""
 
 _TRANSIENT, _SERVER_ERRORS = frozenset({408, 429}), 500
 
@@ -66,7 +70,28 @@ def connect_error(failure: BaseException) -> ConnectError | None:
         reason=reason,
         request_id=request_id,
         retry_after_seconds=_seconds(_header(headers, "retry-after")),
-        is_transient=status in _TRANSIENT or status >= _SERVER_ERRORS,
+        is_transient=_is_transient(status),
+    )
+
+
+def authorization_error(failure: Exception) -> ConnectError | None:
+    """Make a ConnectError of what a function that gives the authorization raised; None when it is the application's own.
+
+    Not its own are what the SDK raises, by which it may ask for a token, and what is worth another try.
+    """
+    status = _status_of(failure)
+    if status is None or type(failure).__module__.startswith("deepgram."):
+        return connect_error(failure)
+    if not _is_transient(status):
+        return None
+    headers = getattr(getattr(failure, "response", None), "headers", None)
+    reason = f"the function that gives the authorization raised {type(failure).__name__}: HTTP {status}"
+    return ConnectError(
+        f"Could not connect to Deepgram: {reason}",
+        status=status,
+        reason=reason,
+        retry_after_seconds=_seconds(_header(headers, "retry-after")),
+        is_transient=True,
     )
 
 
@@ -87,10 +112,15 @@ def _status_of(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
+def _is_transient(status: int) -> bool:
+    return status in _TRANSIENT or status >= _SERVER_ERRORS
+
+
 def _is_of_the_network(error: BaseException) -> bool:
     """Tell whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
     names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
-    return isinstance(error, _NETWORK_ERRORS) or _is_of_websockets(error) or "httpx.TransportError" in names
+    is_network_error = isinstance(error, _NETWORK_ERRORS) and not isinstance(error, _FILE_ERRORS)
+    return is_network_error or _is_of_websockets(error) or "httpx.TransportError" in names
 
 
 def _is_of_websockets(error: BaseException) -> bool:
@@ -100,12 +130,14 @@ def _is_of_websockets(error: BaseException) -> bool:
 def _seconds(retry_after: str) -> float | None:
     """Read a `Retry-After`: seconds, or the date until when."""
     try:
-        if retry_after.strip().isdecimal():
-            return float(retry_after)
-        until = email.utils.parsedate_to_datetime(retry_after)
-        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+        if retry_after[:1].isdecimal():
+            seconds = float(retry_after)
+        else:
+            until = email.utils.parsedate_to_datetime(retry_after)
+            seconds = (until - datetime.now(timezone.utc)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a date without a time zone
         return None
+    return min(max(0.0, seconds), DAY_SECONDS)
 
 
 def _header(headers: Mapping[str, str] | None, name: str) -> str:

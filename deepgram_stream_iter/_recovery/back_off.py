@@ -35,6 +35,10 @@ class BackOff:
 
     def failed(self, cause: Exception) -> None:
         """Take note that a connection, or the attempt to make one, has failed."""
+        link: BaseException | None = cause
+        while link is not None:  # their frames would keep each lost connection in memory, to the last cause
+            link.__traceback__ = None
+            link = link.__cause__ or link.__context__
         self._causes.append(cause)
 
     def next(self) -> ReconnectAttempt | None:

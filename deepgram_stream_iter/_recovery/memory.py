@@ -46,8 +46,17 @@ class RawMemory:
 
     @property
     def free_seconds(self) -> float:
-        """The audio that can be added before some that was not sent goes."""
-        return self._format.seconds(self._limit - (self._end - self._next))
+        """The audio that can be added before some goes."""
+        return self._format.seconds(max(0, self._limit - len(self._audio)))
+
+    @property
+    def unsent_seconds(self) -> float:
+        """The audio that waits to be sent."""
+        return self._format.seconds(self._end - self._next)
+
+    def seconds(self, size: int) -> float:
+        """Give how long `size` bytes last."""
+        return self._format.seconds(size)
 
     def has_room(self, size: int) -> bool:
         """Tell whether so many bytes can be added before some that were not sent go."""
@@ -111,7 +120,8 @@ class RawMemory:
 class OpaqueMemory:
     """Keeps the head of a container, and the frames that wait while there is no connection."""
 
-    kept_seconds, free_seconds = 0.0, None  # nobody knows
+    kept_seconds = unsent_seconds = 0.0
+    """What waits goes out at once: nobody knows how long it lasts."""
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit = int(limit_seconds * _OPAQUE_BYTES_PER_SECOND)
@@ -121,6 +131,15 @@ class OpaqueMemory:
         self._is_head_due = False  # before anything that waits
         self._is_begun = False  # something was sent to the connection
         self._is_anything_lost = False  # once the connection is: something was sent, or did not fit in here
+
+    @property
+    def free_seconds(self) -> float:
+        """The audio that can be added before some goes, if it needs as much as is allowed for."""
+        return self.seconds(max(0, self._limit - self._waiting_size))
+
+    def seconds(self, size: int) -> float:
+        """Give how long `size` bytes last at least, if they need no more than is allowed for."""
+        return size / _OPAQUE_BYTES_PER_SECOND
 
     def add(self, frame: bytes) -> None:
         """Keep a frame; where that is too much, the oldest go."""

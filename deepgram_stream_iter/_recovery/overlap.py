@@ -23,6 +23,7 @@ from deepgram_stream_iter._events import (
     UtteranceEndEvent,
     Word,
 )
+from deepgram_stream_iter._transcript import unconfirmed_end
 
 _ONSET_SECONDS = 3.0
 """While nobody speaks Flux ends no turn; audio this much older than what it has heard holds no beginning of one."""
@@ -98,9 +99,9 @@ class Overlap:
             if event.turn_index == self._cut_turn.turn_index:
                 is_end = isinstance(event, EndOfTurnEvent)
                 if not event.transcript and not is_end:
-                    return (
-                        None  # the replay has not come to the first word yet: the turn goes on all the same
-                    )
+                    # Either the replay has not come to the first word yet, and the turn goes on all the same, or it has
+                    # gone past it and the server hears nobody this time.
+                    return self._end_of_cut_turn(self._cut_turn, event)
                 event = self._gone_on(self._cut_turn, event)
                 if not is_end:
                     self._turn = event
@@ -116,6 +117,16 @@ class Overlap:
         elif event.end is not None:
             self._tell((TranscriptEvent, None), max(0.0, event.end - _ONSET_SECONDS))
         return event
+
+    def _end_of_cut_turn(self, cut: TurnEvent, silence: TurnEvent) -> EndOfTurnEvent | None:
+        if cut.end is None or silence.end is None or silence.end < cut.end + _ONSET_SECONDS:
+            return None
+        self._cut_turn, self._cut_words, self._kept_words = None, (), ()
+        if cut.turn_index is not None:
+            self._turn_index = cut.turn_index + 1
+            self._turn_index_offset += 1  # the server's turn of that number has not begun
+        self._tell((TranscriptEvent, None), cut.end)
+        return unconfirmed_end(cut)
 
     def _gone_on(self, cut: TurnEvent, event: TurnEvent) -> TurnEvent:
         """Make of an event of the replay one of the turn that was cut: its start, and the words that were kept."""

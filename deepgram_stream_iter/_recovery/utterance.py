@@ -59,6 +59,8 @@ def _silence_seconds(query: Mapping[str, str | Sequence[str]]) -> float | None:
     """Read off the parameters how long a pause ends an utterance; None where none does."""
     for name, default in (("utterance_end_ms", ""), ("endpointing", str(_DEFAULT_ENDPOINTING_MS))):
         value = str(query.get(name, default))
+        if value == "true":
+            value = str(_DEFAULT_ENDPOINTING_MS)
         if value.isdecimal():
             return int(value) / 1000
     return None

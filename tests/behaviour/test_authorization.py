@@ -201,6 +201,26 @@ async def test_what_it_raises_comes_out_of_the_exit_where_nobody_iterates(connec
     assert caught.value is failure
 
 
+@pytest.mark.parametrize("failure", [FileNotFoundError("token.txt"), anyio.EndOfStream()], ids=repr)
+async def test_what_is_not_the_network(connect: Connect, asking: Asking, failure: Exception) -> None:
+    """A file that is missing, or an end that is not the stream's, is not tried again, and is the application's own."""
+    answers = Answers(HEADER, failure)
+    async with DeepgramServer(script=dropping(1)) as server:
+        server.tokens = {TOKEN}
+        async with connect(server, nova(), authorization=asking(answers), reconnect=SOON) as session:
+            with pytest.raises(type(failure)) as caught:
+                await until_reconnected(session)
+    assert caught.value is failure
+    assert answers.calls == 2
+
+
+async def test_a_function_that_wants_arguments() -> None:
+    """It is called without, so that is refused at once."""
+    wants: Any = lambda account: f"Bearer {account}"  # noqa: E731
+    with pytest.raises(TypeError, match="called without arguments"):
+        stream(any_client(), nova(), authorization=wants)
+
+
 @pytest.mark.parametrize(
     "failure", [OSError("no route"), TimeoutError(), asyncio.TimeoutError(), ConnectionResetError()], ids=repr
 )

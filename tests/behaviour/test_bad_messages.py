@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 
 import pytest
-from conftest import IS_LEGACY, SDK, TOO_STRICT, Connect, flux, nova, set_transport, texts
+from conftest import FRAME, IS_LEGACY, SDK, TOO_STRICT, Connect, flux, nova, set_transport, texts
 
 from deepgram_stream_iter import AnyStreamEvent, ConnectionLost, StreamEvent, StreamingOptions
 from deepgram_stream_iter.testing import DeepgramServer, Faults, Message, messages
@@ -95,6 +96,21 @@ async def test_fields_missing_null_or_of_a_wrong_type_at_any_depth(
         if isinstance(event, StreamEvent.Transcript):
             assert isinstance(event.channel.alternatives[0].transcript, str)
             assert event.end is None or event.end >= 0
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+async def test_numbers_that_are_no_times(connect: Connect, *, reconnect: bool) -> None:
+    """Python's JSON knows `Infinity`, and numbers past all audio; they are no times, and harm nothing."""
+    script = [
+        messages.results("one", start=start, duration=1.0, is_final=True)
+        for start in (math.inf, 1e308, math.nan)
+    ]
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), reconnect=reconnect) as session:
+            await session.send(FRAME)
+            finals = [await anext(session) for _ in script]
+        assert [final.start for final in finals if isinstance(final, StreamEvent.Transcript)] == [None] * 3
+        assert session.transcript == "one one one"
 
 
 async def test_binary_frames_are_audio_events(connect: Connect) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -19,9 +22,11 @@ from deepgram_stream_iter import (
     Reconnect,
     ReconnectAttempt,
     StreamEvent,
+    StreamingOptions,
     StreamSession,
     stream,
 )
+from deepgram_stream_iter._adapters.decode import decode
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 SOON = Reconnect(initial_delay_seconds=0.01)
@@ -262,6 +267,49 @@ async def test_on_attempt_raises(connect: Connect) -> None:
                     pass
 
 
+@pytest.mark.parametrize("delay", [None, "1", timedelta(seconds=1), -1.0, math.nan, math.inf], ids=repr)
+async def test_on_attempt_sets_what_is_no_delay(connect: Connect, delay: Any) -> None:
+    """That is an error with the value, not an end."""
+
+    def change(attempt: ReconnectAttempt) -> None:
+        attempt.delay = delay
+
+    async with DeepgramServer(script=dropping(1)) as server:
+        async with connect(server, nova(), reconnect=Reconnect(on_attempt=change)) as session:
+            await session.send(FRAME)
+            with pytest.raises(
+                ValueError, match="delay of an attempt must be a number of at least 0"
+            ) as caught:
+                async for _ in session:
+                    pass
+            assert repr(delay) in str(caught.value)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "coroutine"])
+@pytest.mark.parametrize(
+    "failure", [asyncio.CancelledError(), StopAsyncIteration(), anyio.EndOfStream()], ids=repr
+)
+async def test_on_attempt_raises_what_would_pass_for_an_end(
+    connect: Connect, failure: BaseException, *, is_async: bool
+) -> None:
+    """None of it ends the iteration as if all had been said."""
+
+    def fail(_: ReconnectAttempt) -> None:
+        raise failure
+
+    async def fail_later(attempt: ReconnectAttempt) -> None:
+        fail(attempt)
+
+    reconnect = Reconnect(on_attempt=fail_later if is_async else fail)
+    async with DeepgramServer(script=dropping(1)) as server:
+        async with connect(server, nova(), reconnect=reconnect) as session:
+            await session.send(FRAME)
+            with pytest.raises((RuntimeError, anyio.EndOfStream)) as caught:
+                async for _ in session:
+                    pass
+    assert failure in (caught.value, caught.value.__cause__)
+
+
 # Which targets
 
 
@@ -272,7 +320,7 @@ def test_what_cannot_be_made_again() -> None:
     options = nova() if IS_LEGACY else None
     with pytest.raises(TypeError, match="pass the client with options, or a factory"):
         stream(target, options, reconnect=True)
-    with pytest.raises(TypeError, match="True or a Reconnect"):
+    with pytest.raises(TypeError, match="True, False or a Reconnect"):
         stream(client, nova(), reconnect=3)  # type: ignore[arg-type]
 
 
@@ -306,6 +354,29 @@ async def test_a_factory(kind: str, *, is_async: bool) -> None:
             await session.send(FRAME)
             await until(session, StreamEvent.Reconnected)
         assert made == len(server.connections) == 2
+
+
+@emitter_only
+async def test_a_factory_that_makes_one_connection(kind: str) -> None:
+    """A connection cannot be entered twice: that is said, and the session ends with it."""
+    async with DeepgramServer(script=dropping(1, at_seconds=0)) as server:
+        client: Any = server.client() if kind == "async" else server.sync_client()
+        only = client.listen.v1.connect(model="nova-3")
+        async with stream(lambda: only, reconnect=SOON) as session:
+            with pytest.raises(TypeError, match="has to make a new one each time"):
+                async for _ in session:
+                    pass
+
+
+@emitter_only
+async def test_a_factory_and_options(kind: str) -> None:
+    """Options go with a client, whichever model they are for."""
+    async with DeepgramServer() as server:
+        client: Any = server.client() if kind == "async" else server.sync_client()
+        for options in (nova(), StreamingOptions(model="flux-general-en")):
+            session = stream(lambda: client.listen.v1.connect(model="nova-3"), options, reconnect=SOON)
+            with pytest.raises(TypeError, match="the factory makes the connection: give it the options"):
+                await session.__aenter__()
 
 
 # The outage
@@ -396,6 +467,32 @@ async def test_opaque_audio(connect: Connect) -> None:
         assert (first.start, second.start) == (0.5, 2.0)
 
 
+@pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "opaque"])
+async def test_a_file_waits(connect: Connect, *, is_raw: bool) -> None:
+    """A file, which could be read in no time, does not push out of the memory what has to be sent again, or at all."""
+    is_lost, is_back = anyio.Event(), anyio.Event()
+
+    async def come_back(_: ReconnectAttempt) -> None:
+        is_lost.set()
+        await is_back.wait()
+
+    reconnect = Reconnect(
+        initial_delay_seconds=0.001, replay_seconds=4, catch_up_rate=1000, on_attempt=come_back
+    )
+    options = nova() if is_raw else nova(encoding=None, sample_rate=None)
+    begin, file = bytes(32_000 * 3) if is_raw else b"", bytes(range(256)) * 125 * 7  # 3 s and 7 s
+    async with DeepgramServer(script=dropping(1, at_seconds=len(begin) / 32_000)) as server:
+        async with connect(server, options, reconnect=reconnect) as session:
+            await session.send(begin)  # and no final comes
+            await is_lost.wait()
+            session.feed([file])
+            await anyio.wait_all_tasks_blocked()
+            is_back.set()
+            events = [event async for event in session]
+        assert not [event for event in events if isinstance(event, StreamEvent.AudioGap)]
+        assert server.connections[1].audio == begin + file
+
+
 async def test_no_memory_without_bound(connect: Connect) -> None:
     """Audio whose bytes are not time is kept during an outage up to a bound too; what goes is told."""
     is_lost, is_back = anyio.Event(), anyio.Event()
@@ -405,17 +502,16 @@ async def test_no_memory_without_bound(connect: Connect) -> None:
         await is_back.wait()
 
     async with DeepgramServer(script=dropping(1, at_seconds=0)) as server:
-        reconnect = Reconnect(initial_delay_seconds=0.01, replay_seconds=10, on_attempt=come_back)
+        reconnect = Reconnect(initial_delay_seconds=0.01, replay_seconds=0.2, on_attempt=come_back)
         options = nova(encoding=None, sample_rate=None)
         async with connect(server, options, reconnect=reconnect) as session:
             await is_lost.wait()
-            chunk = bytes(32_000)
-            for _ in range(100):
-                await session.send(chunk)
+            for _ in range(30):
+                await session.send(FRAME)
             is_back.set()
             gap = await until(session, StreamEvent.AudioGap)
         assert gap == StreamEvent.AudioGap(start=0.0, end=None)
-        assert len(server.connections[1].audio) <= 11 * 32_000
+        assert len(server.connections[1].audio) <= 0.2 * 32_000 + len(FRAME)
 
 
 async def test_a_consumer_that_stopped(connect: Connect) -> None:
@@ -502,6 +598,33 @@ async def test_what_configure_changed_stays_changed(connect: Connect) -> None:
             "keyterms": ["Deepgram"],
         }
         assert audio.data == FRAME
+
+
+@emitter_only
+async def test_configure_is_answered_for_itself(connect: Connect) -> None:
+    """The answer to settings that are made again is nobody's; a change that was under way gets its own."""
+
+    async def script(connection: ServerConnection) -> None:
+        if connection is server.connections[0]:
+            await connection.received("Configure", 2)
+            connection.abort()
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, flux(), reconnect=SOON) as session:
+            if not hasattr(session.connection, "send_configure"):
+                pytest.skip("this SDK does not know Configure: see test_sending.py")
+            await session.configure(keyterms=["first"])
+            server.connections[0].faults = Faults(mute=True)
+            answer = await session.configure(thresholds={"eot_threshold": 0.8})
+        events = [event async for event in session]
+        configured = [event for event in events if isinstance(event, StreamEvent.Configured)]
+        assert len(configured) == 2
+        assert configured[1] is answer
+        assert decode(answer.raw) == answer
+        assert [control for control in server.connections[1].controls if control["type"] == "Configure"] == [
+            {"type": "Configure", "keyterms": ["first"]},
+            {"type": "Configure", "thresholds": {"eot_threshold": 0.8}},
+        ]
 
 
 async def test_a_turn_cut_in_two(connect: Connect) -> None:

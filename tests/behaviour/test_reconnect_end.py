@@ -19,7 +19,7 @@ from deepgram_stream_iter import (
     StreamEvent,
     StreamSession,
 )
-from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 SLOWLY = Reconnect(initial_delay_seconds=0.01, catch_up_rate=1.001)
 BOUND_SECONDS = 5
@@ -203,3 +203,82 @@ async def test_controls_wait_for_a_connection(connect: Connect) -> None:
             await session.finish()
             async for _ in session:
                 pass
+
+
+async def test_what_is_kept_does_not_make_finishing_longer(connect: Connect) -> None:
+    """On a connection that is there, `finish()` takes as long as without `reconnect`: nothing is sent again."""
+    faults = Faults(no_close=True, no_finalize_answer=True, no_metadata=True)
+    began = time.monotonic()
+    async with DeepgramServer(faults=faults) as server:
+        async with connect(server, nova(), reconnect=True, finish_timeout_seconds=0.1) as session:
+            await session.send(FRAME * 1500)  # 30 s, of which no final comes
+            info = await session.finish()
+        assert not info.drained
+    assert time.monotonic() - began < BOUND_SECONDS
+
+
+async def test_a_control_that_could_not_be_sent_is_not_the_end(connect: Connect) -> None:
+    """Who has seen that has not seen with what the session ended after it: that comes out of the exit."""
+    faults = Faults()
+    is_seen = anyio.Event()
+
+    async def later(_: ReconnectAttempt) -> None:
+        await is_seen.wait()
+
+    async with DeepgramServer(script=dropping(1), faults=faults) as server:
+        reconnect = Reconnect(initial_delay_seconds=0.001, max_attempts=1, on_attempt=later)
+        with pytest.raises(ConnectionLost, match="max_attempts"):
+            async with connect(server, nova(), reconnect=reconnect, send_timeout_seconds=0.05) as session:
+                faults.refuse_status = 503
+                await session.send(FRAME)
+                await server.connections[0].wait_closed()
+                await session._life._reach("connecting")
+                with pytest.raises(ConnectionLost, match="goes on with that"):
+                    await session.keep_alive()
+                is_seen.set()
+                await session._life.wait_closed()
+
+
+async def test_a_control_on_a_socket_that_is_closed(connect: Connect) -> None:
+    """It goes to the next connection, though the end of this one has not come through the full buffer yet."""
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            await connection.audio_reached(0.02)
+            for number in range(6):
+                await connection.send(
+                    messages.results(f"w{number}", start=number / 1000, duration=0.001, is_final=True)
+                )
+            await connection.close(1012)
+
+    async with DeepgramServer(script=script) as server:
+        reconnect = Reconnect(initial_delay_seconds=0.001)
+        async with connect(server, nova(), reconnect=reconnect, max_buffer_size=2) as session:
+            await session.send(FRAME)
+            await server.connections[0].wait_closed()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.keep_alive)
+                await until(session, StreamEvent.Reconnected)
+            await server.connections[1].received("KeepAlive")
+        assert session.transcript == "w0 w1 w2 w3 w4 w5"
+
+
+async def test_finishing_while_it_is_being_entered(connect: Connect) -> None:
+    """There is nothing to finish yet, nor to send to, however long that takes; the entering goes on."""
+    async with DeepgramServer(faults=Faults(refuse_status=503)) as server:
+        session = connect(
+            server,
+            nova(),
+            reconnect=Reconnect(initial_delay_seconds=0.001, max_delay_seconds=0.01, max_attempts=10**6),
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.__aenter__)
+            while not server.refused:
+                await anyio.lowlevel.checkpoint()
+            for call in (session.finish, lambda: session.send(FRAME)):
+                with pytest.raises(RuntimeError, match="has not been entered"):
+                    await call()
+            server.faults.refuse_status = None
+        await session.__aexit__(None, None, None)
+        assert session.close_info is not None
+        assert session.close_info.drained

@@ -166,9 +166,9 @@ async def test_feeding_without_finish(connect: Connect) -> None:
         assert connection.controls == []
 
 
-async def test_an_exception_in_the_source_comes_out_as_itself(connect: Connect) -> None:
+@pytest.mark.parametrize("error", [LookupError("no microphone"), anyio.EndOfStream()], ids=repr)
+async def test_an_exception_in_the_source_comes_out_as_itself(connect: Connect, error: Exception) -> None:
     """What a source raises is raised by the iteration, as itself, after the events that had arrived."""
-    error = LookupError("no microphone")
 
     async def broken() -> AsyncIterator[bytes]:
         yield FRAME
@@ -183,7 +183,7 @@ async def test_an_exception_in_the_source_comes_out_as_itself(connect: Connect) 
                 await anyio.lowlevel.checkpoint()
             heard.set()
             assert isinstance(await anext(session), StreamEvent.Transcript)
-            with pytest.raises(LookupError) as caught:
+            with pytest.raises(type(error)) as caught:
                 await anext(session)
             assert caught.value is error
 

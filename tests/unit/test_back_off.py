@@ -163,6 +163,24 @@ def test_the_budget(steps: list[bool], most: int) -> None:
         assert attempt(back_off, LOST) == (expected if number <= most else None)
 
 
+def test_causes_keep_nothing_alive() -> None:
+    """What a cause, and what came before it, was raised in is let go of: all of a lost connection would stay in memory."""
+
+    def fail() -> None:
+        try:
+            raise OSError("no route")
+        except OSError as error:
+            raise ConnectionLost("lost", code=None, reason="", request_id="") from error
+
+    with pytest.raises(ConnectionLost) as caught:
+        fail()
+    lost = caught.value
+    BackOff(Reconnect()).failed(lost)
+    assert lost.__traceback__ is None
+    assert lost.__cause__ is not None
+    assert lost.__cause__.__traceback__ is None
+
+
 def test_giving_up() -> None:
     """The error has every cause since the last progress, in order, and what is known of the last one."""
     before, last = (
@@ -218,18 +236,28 @@ def test_the_defaults() -> None:
 @pytest.mark.parametrize(
     "name", ["initial_delay_seconds", "max_delay_seconds", "replay_seconds", "catch_up_rate"]
 )
-@pytest.mark.parametrize("value", [0, -1.0, math.nan, "1", None, True])
+@pytest.mark.parametrize("value", [-1.0, math.nan, "1", None, True])
 def test_wrong_numbers(name: str, value: object) -> None:
     """What is no number, or none that makes sense, is refused with the name of the setting and the value."""
-    with pytest.raises(ValueError, match=rf"{name} must be a number above [01].*, not {value!r}"):
+    with pytest.raises(
+        ValueError, match=rf"{name} must be a number (above|of at least) [01].*, not {value!r}"
+    ):
         make(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["initial_delay_seconds", "max_delay_seconds", "replay_seconds"])
 def test_without_end(name: str) -> None:
     """Delays and memories have an end."""
-    with pytest.raises(ValueError, match=f"{name} must be a number above 0 and at most 86400, not inf"):
+    with pytest.raises(ValueError, match=f"{name} must be a number .* 0 and at most 86400, not inf"):
         make(**{name: math.inf})
+
+
+def test_a_delay_of_nothing() -> None:
+    """Who does not want to wait need not; a memory of nothing is none."""
+    none = BackOff(Reconnect(initial_delay_seconds=0, max_delay_seconds=0), the_most)
+    assert granted(none).delay == 0
+    with pytest.raises(ValueError, match="replay_seconds must be a number above 0"):
+        Reconnect(replay_seconds=0)
 
 
 def test_a_rate_that_never_catches_up() -> None:

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._buffer import EventBuffer
+from deepgram_stream_iter._buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
 from deepgram_stream_iter._options import Overflow
@@ -60,7 +60,7 @@ def take(buffer: EventBuffer) -> AnyStreamEvent:
 def drain(buffer: EventBuffer) -> list[AnyStreamEvent]:
     """Take all events up to the end."""
     taken: list[AnyStreamEvent] = []
-    with suppress(anyio.EndOfStream):
+    with suppress(EndOfEvents):
         while True:
             taken.append(take(buffer))
     return taken
@@ -195,7 +195,7 @@ async def test_the_end_reaches_who_waits(end: Callable[[EventBuffer], None]) -> 
         getting = asyncio.create_task(buffer.get())
         await checkpoint()
         end(buffer)
-        with pytest.raises(anyio.EndOfStream):
+        with pytest.raises(EndOfEvents):
             await getting
 
 

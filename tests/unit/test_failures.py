@@ -14,7 +14,11 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.http11 import Response
 from websockets.legacy.exceptions import InvalidStatusCode
 
-from deepgram_stream_iter._adapters.failures import came_from_a_handler, connect_error
+from deepgram_stream_iter._adapters.failures import (
+    authorization_error,
+    came_from_a_handler,
+    connect_error,
+)
 from deepgram_stream_iter._errors import ConnectError
 
 ANSWER = {"dg-error": "Bad key.", "DG-Request-ID": "r-1"}
@@ -132,6 +136,57 @@ def test_a_key_that_no_header_can_hold(failure: Exception) -> None:
     assert "the API key or authorization has a character that a header may not have" in error.reason
     assert not error.is_transient
     assert "secret-key" not in f"{error!s} {error!r} {error.args} {vars(error)}"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        ("9" * 400, 86_400.0),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", 86_400.0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
+        ("Fri, 31 Dec 1999 23:59:59", None),
+        ("1 minute", None),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+    ],
+)
+def test_retry_after(text: str, seconds: float | None) -> None:
+    """Seconds or a date, up to a day: nobody waits for longer; what is neither says nothing."""
+    error = told(InvalidStatusCode(429, Headers([("Retry-After", text)])))
+    assert error.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("failure", [FileNotFoundError("token.txt"), PermissionError("token.txt")], ids=repr)
+def test_files(failure: Exception) -> None:
+    """A file that is not there is not the network, though it is an OSError as well."""
+    assert connect_error(failure) is None
+    assert authorization_error(failure) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "retry_after_seconds"), [(503, {}, None), (429, {"retry-after": "7"}, 7.0)]
+)
+def test_a_token_server_that_is_busy(
+    status: int, headers: dict[str, str], retry_after_seconds: float | None
+) -> None:
+    """It is not Deepgram that refuses, and worth another try."""
+    response = httpx.Response(status, headers=headers, request=httpx.Request("GET", "http://tokens"))
+    error = authorization_error(httpx.HTTPStatusError("s3cret", request=response.request, response=response))
+    assert error is not None
+    assert str(error) == (
+        "Could not connect to Deepgram: the function that gives the authorization raised HTTPStatusError:"
+        f" HTTP {status}"
+    )
+    assert (error.is_transient, error.retry_after_seconds) == (True, retry_after_seconds)
+
+
+def test_a_token_server_that_refuses() -> None:
+    """That is the application's own."""
+    response = httpx.Response(403, request=httpx.Request("GET", "http://tokens"))
+    assert authorization_error(httpx.HTTPStatusError("", request=response.request, response=response)) is None
 
 
 @pytest.mark.parametrize(

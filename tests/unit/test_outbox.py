@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import pytest
 
+from deepgram_stream_iter import ConnectionLost
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._outbox import Outbox
-from deepgram_stream_iter._recovery.memory import RawMemory
+from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
 
 MONO = RawFormat(sample_rate=16000, block_size=2)
 
@@ -52,3 +54,63 @@ async def test_a_connection_that_ends_with_the_last_frame_of_the_replay() -> Non
     await catch_up(second)
     await outbox.send(b"\3\0")
     assert b"".join(second.sent) == b"\1\0\2\0\3\0"
+
+
+async def test_nothing_is_pushed_out_that_was_counted_in() -> None:
+    """From the moment in which a connection is promised what waits, what comes new waits for its room."""
+    memory = RawMemory(MONO, 0.1)
+    outbox = Outbox(memory, MONO, catch_up_rate=1000)
+    connection = FakeConnection()
+    catch_up: Any = outbox.catch_up
+    frames = [bytes([number]) * 320 for number in range(1, 13)]  # 10 ms
+    outbox.hold()
+    for frame in frames[:11]:
+        await outbox.send(frame)
+    assert memory.rewind(0.0, 0.0).gap == (0.0, 0.01)
+    outbox.begin()
+
+    async def send_the_last() -> None:
+        await outbox.wait_for_room(320)
+        await outbox.send(frames[11])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send_the_last)
+        await anyio.wait_all_tasks_blocked()
+        await catch_up(connection)
+    assert b"".join(connection.sent) == b"".join(frames[1:])
+
+
+@pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "opaque"])
+async def test_a_socket_that_is_closed_and_nobody_knows_yet(*, is_raw: bool) -> None:
+    """When a frame cannot be sent, those that follow are kept, though the connection has not told its end."""
+
+    class Closed(FakeConnection):
+        async def send(self, data: bytes) -> None:
+            await super().send(data)
+            raise ConnectionLost("closed", code=1012, reason="", request_id="")
+
+    memory = RawMemory(MONO, 60) if is_raw else OpaqueMemory(60)
+    outbox = Outbox(memory, MONO if is_raw else None, catch_up_rate=1000)
+    first, second = Closed(), FakeConnection()
+    catch_up: Any = outbox.catch_up
+    assert await catch_up(first)
+    for frame in (b"1a", b"2b", b"3c"):
+        await outbox.send(frame)
+    assert first.sent == [b"1a"]
+    memory.rewind(0.0, 0.0)
+    assert await catch_up(second)
+    assert b"".join(second.sent) == b"1a2b3c"  # of opaque audio this is the head, which is sent again
+
+
+async def test_a_replay_that_comes_to_no_end() -> None:
+    """It is no connection to send to, and says so."""
+
+    class Closed(FakeConnection):
+        async def send(self, data: bytes) -> None:
+            del data
+            raise ConnectionLost("closed", code=1012, reason="", request_id="")
+
+    outbox = Outbox(RawMemory(MONO, 60), MONO, catch_up_rate=1000)
+    catch_up: Any = outbox.catch_up
+    await outbox.send(b"1a")
+    assert not await catch_up(Closed())

@@ -331,8 +331,22 @@ def test_an_eager_end_that_was_cut_twice() -> None:
 def test_updates_before_the_first_word() -> None:
     """The turn goes on while the replay has not come to its first word: that it is empty is not told, and final is nothing."""
     overlap = after(*CUT)
-    assert [overlap.take(turn(UPDATE, end, "", 0, 2.0)) for end in (2.1, 30.0)] == [None, None]
+    assert [overlap.take(turn(UPDATE, end, "", 0, 2.0)) for end in (2.1, 6.9)] == [None, None]
     assert overlap.finalized_seconds == 2
+
+
+def test_a_turn_that_nobody_hears_again() -> None:
+    """Once the replay has gone past the turn in silence, that has ended with what was heard of it; the next is another."""
+    overlap = after(*CUT)
+    ended = overlap.take(turn(UPDATE, 7.0, "", 0, 2.0))
+    assert isinstance(ended, StreamEvent.EndOfTurn)
+    assert (ended.turn_index, ended.transcript, ended.confirmed) == (1, "B C", False)
+    assert overlap.finalized_seconds == 4
+    assert overlap.take(turn(UPDATE, 9.0, "", 0, 2.0)) == turn(UPDATE, 9.0, "", 2, 2.0)
+    assert overlap.finalized_seconds == 6
+    assert overlap.take(turn(START, 10.0, "d@9-10", 0, 2.0)) == turn(START, 10.0, "d@9-10", 2, 2.0)
+    resumed(overlap)
+    assert overlap.take(turn(START, 10.0, "d@9-10", 0, 6.0)) == turn(UPDATE, 10.0, "d@9-10", 2, 2.0)
 
 
 def test_an_end_without_words() -> None:

@@ -44,7 +44,8 @@ def test_what_is_added_is_sent(frames: list[bytes], size: int) -> None:
     assert all(len(frame) == size for frame in out[:-1])
     assert memory.take(size) == b""
     assert memory.kept_seconds == memory.end_seconds == sum(map(len, frames)) / 20
-    assert memory.free_seconds == 100
+    assert memory.free_seconds == 100 - memory.kept_seconds
+    assert memory.unsent_seconds == 0
 
 
 @given(frames=FRAMES, limit=st.integers(2, 60), data=st.data())
@@ -57,7 +58,7 @@ def test_an_overflow(frames: list[bytes], limit: int, data: st.DataObject) -> No
         memory.add(frame)
         sent += len(memory.take(data.draw(st.integers(0, 20)))) if data.draw(st.booleans()) else 0
         assert memory.kept_seconds < limit / 10 + 0.1
-        assert memory.free_seconds > -0.1
+        assert memory.free_seconds >= 0
     rewound = memory.rewind(0.0, 0.0)
     begin = max(0, (len(audio) - 2 * limit) // 2)
     assert rewound.begin_seconds == begin / 10
@@ -70,19 +71,30 @@ def test_what_fits_pushes_nothing_out(before: int, size: int) -> None:
     """A frame for which there is room is sent as it is, also where frames before it ended inside a sample."""
     memory = filled(bytes(before), sent=before)
     frame = bytes(range(size))
-    assert memory.free_seconds * 20 >= size
+    assert memory.has_room(size)
     memory.add(frame)
     assert memory.take(size) == frame
 
 
 def test_room() -> None:
-    """There is room for all that is not waiting to be sent."""
+    """Free is what is not kept, sent or not: what is not final yet may have to be sent again."""
     memory = filled(bytes(30), limit_seconds=2.0)
-    assert (memory.free_seconds, memory.kept_seconds, memory.end_seconds) == (0.5, 1.5, 1.5)
+    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (0.5, 1.5, 1.5)
     memory.take(20)
-    assert (memory.free_seconds, memory.kept_seconds, memory.end_seconds) == (1.5, 1.5, 1.5)
+    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (0.5, 1.5, 0.5)
     memory.finalized(0.5)
-    assert (memory.free_seconds, memory.kept_seconds, memory.end_seconds) == (1.5, 1.0, 1.5)
+    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (1.0, 1.0, 0.5)
+    assert memory.end_seconds == 1.5
+
+
+def test_room_where_bytes_are_no_time() -> None:
+    """There it is what the limit allows, in the seconds that it takes at most: 32 kB each."""
+    memory = OpaqueMemory(2.0)
+    assert (memory.free_seconds, memory.seconds(8000)) == (2.0, 0.25)
+    memory.add(bytes(8000))
+    assert memory.free_seconds == 1.75
+    memory.add(bytes(80_000))
+    assert memory.free_seconds == 0
 
 
 def test_a_frame_always_fits() -> None:

@@ -35,6 +35,7 @@ def cut(event: StreamEvent.Transcript, **query: str) -> CutUtterances:
     [
         ({"utterance_end_ms": "1500", "endpointing": "300"}, 1.5),
         ({"endpointing": "300"}, 0.3),
+        ({"endpointing": "true"}, 0.01),
         ({}, 0.01),
     ],
 )
