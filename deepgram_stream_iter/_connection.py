@@ -19,6 +19,7 @@ import anyio.abc
 from ._adapters._protocol import Adapter
 from ._adapters.failures import came_from_a_handler, connect_error
 from ._answers import AnswerClock
+from ._clock import now
 from ._errors import (
     CallbackError,
     ConnectionLost,
@@ -119,6 +120,10 @@ class Connection:
 
     def arrived(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         """Take an event from the SDK's callback."""
+        wait = self._take(event)
+        return wait if wait is None or self._answers is None else self._held_back(wait, self._answers)
+
+    def _take(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
         if self.ended.is_set():
             return None
         if not self._is_open:
@@ -134,8 +139,7 @@ class Connection:
             return None
         if not self.was_ready:
             self._set_ready()
-        wait = self._owner.arrived(event)
-        return wait if wait is None or self._answers is None else self._held_back(wait, self._answers)
+        return self._owner.arrived(event)
 
     def listening_ended(self, cause: Exception | None) -> None:
         """Take the end of the SDK's listener, and find out which end it was."""
@@ -186,7 +190,7 @@ class Connection:
         failure: Exception | None = None
         answers = self._answers if isinstance(data, bytes) else None
         if answers is not None:
-            answers.sending(anyio.current_time())
+            answers.sending(now())
         with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
             # The SDK would wait 20 s with a socket on which the closing handshake has begun.
             if self.adapter.close_frame[0] is None:
@@ -195,11 +199,11 @@ class Connection:
                 except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
                     failure = error
                 else:
-                    self._last_sent_at = anyio.current_time()
+                    self._last_sent_at = now()
                     return
                 finally:
                     if answers is not None:
-                        answers.sent(anyio.current_time())
+                        answers.sent(now())
         if waiting.cancelled_caught:
             reason = (
                 f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
@@ -221,7 +225,7 @@ class Connection:
         """Send a control message; raises what `send` does."""
         await self.send(json.dumps({"type": kind, **fields}))
         if kind == "CloseStream" and self._answers is not None:
-            self._answers.sending(anyio.current_time())
+            self._answers.sending(now())
         self.keepalives_sent += kind == "KeepAlive"
 
     async def finish(self) -> None:
@@ -244,11 +248,11 @@ class Connection:
             self.end(error if isinstance(error, DeepgramStreamError) else connect_error(error) or error)
 
     def _begin(self, tasks: anyio.abc.TaskGroup) -> None:
-        self._last_sent_at = anyio.current_time()
+        self._last_sent_at = now()
         if self.adapter.endpoint != "v2" or not self._settings.listen:
             self._set_ready()  # Flux is ready when it says so; an observer may have come after that
         for event in self._early:
-            wait = self.arrived(event)
+            wait = self._take(event)
             if wait is not None:
                 wait.close()  # the SDK is held back by the next one
         tasks.start_soon(self._listen)
@@ -277,7 +281,7 @@ class Connection:
         interval_seconds = self._settings.keepalive_seconds or math.inf
         while True:
             await anyio.sleep_until(self._last_sent_at + interval_seconds)
-            if anyio.current_time() >= self._last_sent_at + interval_seconds:
+            if now() >= self._last_sent_at + interval_seconds:
                 try:
                     await self.send_control("KeepAlive")
                 except DeepgramStreamError:
@@ -285,7 +289,7 @@ class Connection:
 
     async def _watch(self, answers: AnswerClock, timeout_seconds: float) -> None:
         """End the connection when the server says nothing to the audio that goes out."""
-        while (left_seconds := timeout_seconds - answers.owed_seconds(anyio.current_time())) > 0:  # noqa: ASYNC110  (no timer for each frame)
+        while (left_seconds := timeout_seconds - answers.owed_seconds(now())) > 0:  # noqa: ASYNC110  (no timer for each frame)
             await anyio.sleep(left_seconds)
         reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
         self.end(StalledError(reason, reason=reason, request_id=self.request_id))
@@ -295,7 +299,7 @@ class Connection:
         is_last = isinstance(event, MetadataEvent)
         self._is_summed_up |= is_last or (isinstance(event, TranscriptEvent) and event.from_finalize)
         if not is_last and self._answers is not None:
-            self._answers.sending(anyio.current_time())
+            self._answers.sending(now())
 
     async def _held_back(self, wait: Awaitable[None], answers: AnswerClock) -> None:
         """Wait with the SDK; what the server says meanwhile is not heard, and that is not its fault."""

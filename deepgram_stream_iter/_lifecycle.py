@@ -17,6 +17,7 @@ import anyio.abc
 
 from ._adapters._protocol import Adapter
 from ._audio import RawFormat
+from ._clock import now
 from ._connection import Connection
 from ._dialer import Connector, Dialer
 from ._errors import ConnectionLost, DeepgramStreamError, SessionClosed
@@ -226,7 +227,7 @@ class Lifecycle:
 
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message, after all audio that came before; raises what `Connection.send` does."""
-        deadline = anyio.current_time() + self._settings.send_timeout_seconds
+        deadline = now() + self._settings.send_timeout_seconds
         while True:
             with anyio.CancelScope(deadline=deadline):
                 await self._reach("live", "over")

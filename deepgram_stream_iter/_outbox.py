@@ -9,6 +9,7 @@ from __future__ import annotations
 import anyio
 
 from ._audio import FRAME_MS, Pacer, RawFormat
+from ._clock import now
 from ._connection import Connection
 from ._errors import DeepgramStreamError
 from ._recovery.memory import OpaqueMemory, RawMemory
@@ -55,7 +56,7 @@ class Outbox:
         """
         frame_ms = FRAME_MS[connection.adapter.endpoint]
         size = self._format.size(frame_ms / 1000) if self._format else 0
-        due = anyio.current_time()
+        due = now()
         while True:
             await anyio.sleep_until(due)
             if connection.ended.is_set():
@@ -66,7 +67,7 @@ class Outbox:
                 self._room.set()
                 return True
             # From when it is really sent: what was late is not made up for by a burst.
-            due = anyio.current_time()
+            due = now()
             if self._format is not None:
                 due += self._format.seconds(len(frame)) / self._catch_up_rate
             if not await self._try(connection, frame):
@@ -76,7 +77,7 @@ class Outbox:
     def hold(self) -> None:
         """Keep what comes from now on: the connection is lost, or the session has ended."""
         self._straight_to, self._is_catching_up = None, False
-        self._admission = Pacer(1.0, anyio.current_time() - self._memory.free_seconds / 2)
+        self._admission = Pacer(1.0, now() - self._memory.free_seconds / 2)
         self._room.set()
 
     async def _try(self, connection: Connection, frame: bytes) -> bool:

@@ -8,6 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ._audio import FRAME_MS, FrameCutter, Pacer, RawFormat
+from ._clock import now
 from ._lifecycle import Lifecycle
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class AudioSender:
                 "pace needs raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw"
                 " and its sample_rate"
             )
-        now = anyio.current_time()
-        if self._pacer is None or self._pacer.pace != pace or self._pacer.next_due < now:
-            self._pacer = Pacer(pace, now)
+        time = now()
+        if self._pacer is None or self._pacer.pace != pace or self._pacer.next_due < time:
+            self._pacer = Pacer(pace, time)
         return (
             self._pacer
         )  # one that is ahead of the clock goes on: each call alone would send its first frame at once

@@ -52,7 +52,7 @@ class StreamSession:
         self._utterance: Utterance | None = None  # completed by the event handed out last
         self._completed: deque[Utterance] = deque()  # by the end of the stream, and not handed out yet
         self._requests = Requests(self._life)
-        self._is_entered = self._is_iterating = self._was_error_seen = False
+        self._is_entering = self._is_iterating = self._was_error_seen = False
         self._buffer: EventBuffer | None = None  # from when it is being entered
         self._audio = AudioSender(self._life)
 
@@ -75,14 +75,16 @@ class StreamSession:
             settings.overflow_timeout_seconds,
             self._life.conclude,
         )
+        self._is_entering = True
         try:
             await self._life.open()
         except BaseException:
             self._was_error_seen = True
             self._buffer.put_away()
             raise
+        finally:
+            self._is_entering = False
         self._audio.configure()
-        self._is_entered = True
         return self
 
     async def __aexit__(
@@ -90,8 +92,8 @@ class StreamSession:
     ) -> None:
         """Finish after a normal body; close at once after an exception, which goes on as itself.
 
-        With `listen=False` only detach. Takes at most `finish_timeout_seconds` plus 2 s, and 2 s when it closes at once;
-        cancelling closes at once. Late events can still be iterated and are in `transcript`.
+        With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
+        closes at once. Late events can still be iterated and are in `transcript`.
 
         :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
         """
@@ -170,7 +172,8 @@ class StreamSession:
         :raises TypeError: for text, or for what is no audio; nothing is sent then.
         :raises ValueError: for a `pace` with audio whose bytes are not time.
         :raises SessionClosed: after `finish()` or the end of the stream.
-        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`.
+        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`; not where the
+            session reconnects: there the audio waits, and `send()` with it when it comes faster than the clock.
 
         Cancelling stops between two frames.
         """
@@ -221,7 +224,7 @@ class StreamSession:
 
         :returns: None when there was no answer in time: with little audio pending, Deepgram does not answer.
         :raises RuntimeError: for Flux, which has `force_end_turn()`.
-        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        :raises SessionClosed: as `send()` does; :raises ConnectionLost: when it cannot be sent, see `keep_alive()`.
         """
         self._only_on("v1", "Finalize", "use force_end_turn()")
         with self._telling():
@@ -236,7 +239,7 @@ class StreamSession:
         :raises ConfigureError: when Deepgram refuses, or does not answer within 10 s.
         :raises ValueError: for no change; :raises TypeError: for a value that is no JSON.
         :raises RuntimeError: when the installed SDK does not know Configure (for Nova it takes 7.13 or newer).
-        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        :raises SessionClosed: as `send()` does; :raises ConnectionLost: when it cannot be sent, see `keep_alive()`.
         """
         if not changes:
             raise ValueError("configure() needs a change, such as keyterms=[...]")
@@ -254,7 +257,9 @@ class StreamSession:
         """Send a KeepAlive now (v1), besides those that `keepalive_seconds` sends.
 
         :raises RuntimeError: for Flux, whose socket it would kill.
-        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        :raises SessionClosed: as `send()` does.
+        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`. Where the session
+            reconnects: when for so long no connection had caught up; then that is not the end of the session.
         """
         self._only_on("v1", "KeepAlive", "its socket is kept alive by WebSocket pings")
         await self._control("KeepAlive")
@@ -263,7 +268,7 @@ class StreamSession:
         """End the open turn now (Flux); an `EndOfTurn` with `trigger="manual"` follows, or a `Warning`.
 
         :raises RuntimeError: for Nova, which has `finalize()`.
-        :raises SessionClosed: :raises ConnectionLost: as `send()` does.
+        :raises SessionClosed: as `send()` does; :raises ConnectionLost: when it cannot be sent, see `keep_alive()`.
         """
         self._only_on("v2", "ForceEndTurn", "use finalize()")
         await self._control("ForceEndTurn")
@@ -272,7 +277,8 @@ class StreamSession:
         """End the stream in order: no more audio, then all that is still to come, until the server has closed.
 
         Sends Finalize (v1) and CloseStream. Events go on meanwhile; they can be consumed then or afterwards, for from here
-        on the SDK is not held back by a full buffer. Not to be awaited in a handler of the SDK, which waits for it. Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer.
+        on the SDK is not held back by a full buffer. Not to be awaited in a handler of the SDK, which waits for it. Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer; where the
+        session reconnects and the connection is lost, once more as long, and as long as the audio takes to be sent again.
         May be called again, and from several tasks; cancelling leaves the ending under way. Never raises for the way in
         which the stream ended: that is in the result, and the iteration raises it.
         """
@@ -322,9 +328,9 @@ class StreamSession:
     # Inside
 
     def _entered_buffer(self) -> EventBuffer:
-        if not self._is_entered:
+        if self._buffer is None or self._is_entering:
             raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
-        return self._its_buffer
+        return self._buffer
 
     @property
     def _its_buffer(self) -> EventBuffer:

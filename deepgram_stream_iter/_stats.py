@@ -19,7 +19,8 @@ class StreamStats:
     """Events that wait for the consumer now."""
     buffered_max: int
     audio_seconds_sent: float | None
-    """None for audio whose bytes are not time (containers, compressed encodings)."""
+    """The audio that `send()` and `feed()` have taken, once however often it was sent again; None for audio whose bytes are
+    not time (containers, compressed encodings)."""
     audio_seconds_finalized: float
     """Where in the audio the last final text ends."""
     keepalives_sent: int

@@ -83,7 +83,8 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
         SDK back. `wait`: holds the SDK back at once. `drop_oldest`: drops and counts. `error`: raises `BufferOverflow`.
     :param overflow_timeout_seconds: how long the SDK is held back before that is a `BufferOverflow`.
     :param keepalive_seconds: send a KeepAlive when nothing was sent for so long (v1; not with `listen=False`); None: never.
-    :param connect_timeout_seconds: for the handshake (which the SDK gives up after 10 s anyway) and Flux's `Connected`.
+    :param connect_timeout_seconds: for the authorization, unless that is a function that cannot be cancelled (a wait in a
+        thread), the handshake (which the SDK gives up after 10 s anyway) and Flux's `Connected`.
     :param send_timeout_seconds: how long the socket may take nothing before that is a `ConnectionLost`.
     :param finish_timeout_seconds: how long the server may take to end the stream after CloseStream.
     :param stall_timeout_seconds: how long the server may say nothing to audio that goes out, and to CloseStream,

@@ -178,9 +178,13 @@ class AcrossThreads:
         return call
 
     def _land(self, take: Callable[[], Awaitable[None] | None]) -> None:
-        wait = take()
+        wait = None
+        try:
+            wait = take()
+        finally:  # else, should that raise after all, no other callback would ever get in
+            if wait is None:
+                self._crossing.release()
         if wait is None:
-            self._crossing.release()
             return
         holding = asyncio.ensure_future(_awaited(wait))
         self._holding.add(holding)
