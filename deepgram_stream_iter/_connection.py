@@ -214,7 +214,8 @@ class Connection:
         if isinstance(self.error, DeepgramStreamError):
             raise self.error
         code, reason = self.adapter.close_frame
-        if is_clean(code, self.adapter.endpoint, asked=self._is_finishing):
+        is_the_end = self._settings.reconnect is None or self._is_finishing
+        if is_the_end and is_clean(code, self.adapter.endpoint, asked=self._is_finishing):
             raise SessionClosed("Deepgram has closed the stream")
         lost = connection_lost(code, reason, failure, self.request_id)
         if code is None and self._settings.reconnect is not None:

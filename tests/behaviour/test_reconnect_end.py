@@ -239,7 +239,8 @@ async def test_a_control_that_could_not_be_sent_is_not_the_end(connect: Connect)
                 await session._life.wait_closed()
 
 
-async def test_a_control_on_a_socket_that_is_closed(connect: Connect) -> None:
+@pytest.mark.parametrize("code", [1000, 1012])
+async def test_a_control_on_a_socket_that_is_closed(connect: Connect, code: int) -> None:
     """It goes to the next connection, though the end of this one has not come through the full buffer yet."""
 
     async def script(connection: ServerConnection) -> None:
@@ -249,7 +250,7 @@ async def test_a_control_on_a_socket_that_is_closed(connect: Connect) -> None:
                 await connection.send(
                     messages.results(f"w{number}", start=number / 1000, duration=0.001, is_final=True)
                 )
-            await connection.close(1012)
+            await connection.close(code)
 
     async with DeepgramServer(script=script) as server:
         reconnect = Reconnect(initial_delay_seconds=0.001)
