@@ -10,6 +10,9 @@ import nox
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 
+FAULTS = "tests/behaviour/test_faults.py"
+"""The one file that takes a minute: it runs where the dialects and their transports differ, and with the lowest anyio."""
+WITH_FAULTS = ["4.8.1", "5.3.4", "6.1.1", "7.17.0"]
 VERSIONS = ["3.11.0", "4.8.1", "5.0.0", "5.3.4", "6.0.1", "6.1.1", "7.0.0", "7.6.0", "7.17.0"]
 TOOLS = ["pytest>=8.4", "pytest-asyncio>=1.2", "pytest-timeout>=2.3"]
 SUITE = ["tests/behaviour", "tests/test_migration.py", "-q", "-p", "no:cacheprovider", "--assert=plain"]
@@ -20,7 +23,8 @@ SUITE = ["tests/behaviour", "tests/test_migration.py", "-q", "-p", "no:cacheprov
 def sdk(session: nox.Session, version: str) -> None:
     """Run the behaviour suite on one SDK, with the newest of everything else."""
     session.install(f"deepgram-sdk=={version}", ".", *TOOLS)
-    session.run("python", "-m", "pytest", *SUITE, *session.posargs)
+    without = () if version in WITH_FAULTS else (f"--ignore={FAULTS}",)
+    session.run("python", "-m", "pytest", *SUITE, *without, *session.posargs)
 
 
 @nox.session(python="3.10")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 PAUSE_SECONDS = 1.0
-"""Without audio for so long, it is the application that pauses; there may be nothing to say to what came before."""
+"""When the audio has ended for so long, it is the application that pauses; there may be nothing to say to what came before."""
+_OPAQUE_PIECE_SECONDS = 2.0
+"""What a piece of audio whose bytes are not time is taken to last at most: browsers record in slices."""
 
 
 class AnswerClock:
@@ -13,21 +15,26 @@ class AnswerClock:
 
     def __init__(self) -> None:
         self._since: float | None = None  # the server owes an answer
-        self._sent_at = (
-            -math.inf
-        )  # the audio before, or CloseStream; inf while it is on its way into the socket
+        self._audio_ends_at = -math.inf  # played from when it was sent
+        self._is_sending = (
+            False  # something is on its way into the socket, or the end of the stream was asked for
+        )
         self.is_held_back = False
         """The application does not listen, so what the server says is not heard."""
 
     def sending(self, now: float) -> None:
-        """Take note that audio, or CloseStream, is about to go out."""
+        """Take note that audio, or CloseStream, is about to go out; after the latter there is no pause."""
         if self._since is None or self._is_paused(now):
             self._since = now
-        self._sent_at = math.inf
+        self._is_sending = True
 
-    def sent(self, now: float) -> None:
-        """Take note that it has. Without this, no pause is made of what follows."""
-        self._sent_at = now
+    def sent(self, now: float, audio_seconds: float | None) -> None:
+        """Take note that audio has gone out, and how long it lasts; None where nobody knows."""
+        self._is_sending = False
+        if audio_seconds is None:
+            self._audio_ends_at = now + _OPAQUE_PIECE_SECONDS
+        else:
+            self._audio_ends_at = max(self._audio_ends_at, now) + audio_seconds
 
     def answered(self) -> None:
         """Take note that the server has said something."""
@@ -38,4 +45,4 @@ class AnswerClock:
         return 0.0 if self._since is None or self.is_held_back or self._is_paused(now) else now - self._since
 
     def _is_paused(self, now: float) -> bool:
-        return now > self._sent_at + PAUSE_SECONDS
+        return not self._is_sending and now > self._audio_ends_at + PAUSE_SECONDS

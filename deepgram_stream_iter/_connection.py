@@ -6,7 +6,6 @@ Its task, `run()`, is its whole life. A session that reconnects has one of these
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
@@ -19,6 +18,7 @@ import anyio.abc
 from ._adapters._protocol import Adapter
 from ._adapters.failures import came_from_a_handler, connect_error
 from ._answers import AnswerClock
+from ._audio import RawFormat
 from ._clock import now
 from ._errors import (
     CallbackError,
@@ -66,9 +66,8 @@ class Connection:
         self._is_finishing = False  # the server is asked to end the stream
         self.keepalives_sent = 0
         self.was_ready = False
-        self._is_summed_up = (
-            False  # Nova has said all there is: it has answered Finalize, or sent its Metadata
-        )
+        # Nova has said all there is: it has answered Finalize, or sent its Metadata.
+        self._is_summed_up = False
         self.settled = anyio.Event()  # audio may be sent, or it has ended
         self.ended = anyio.Event()  # there will be no more events
         self.closed = anyio.Event()  # nothing is open any more
@@ -81,6 +80,7 @@ class Connection:
         self._last_sent_at = 0.0
         is_watched = settings.stall_timeout_seconds is not None and settings.listen
         self._answers = AnswerClock() if is_watched else None
+        self._format: RawFormat | None = None  # of the audio, once it is open
 
     @property
     def request_id(self) -> str:
@@ -189,11 +189,11 @@ class Connection:
         """
         failure: Exception | None = None
         answers = self._answers if isinstance(data, bytes) else None
-        if answers is not None:
-            answers.sending(now())
         with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
             # The SDK would wait 20 s with a socket on which the closing handshake has begun.
             if self.adapter.close_frame[0] is None:
+                if answers is not None:
+                    answers.sending(now())
                 try:
                     await self.adapter.send(data)
                 except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
@@ -203,7 +203,7 @@ class Connection:
                     return
                 finally:
                     if answers is not None:
-                        answers.sent(now())
+                        answers.sent(now(), self._format.seconds(len(data)) if self._format else None)
         if waiting.cancelled_caught:
             reason = (
                 f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
@@ -232,10 +232,12 @@ class Connection:
     async def finish(self) -> None:
         """Have the server end the stream, and wait until it has."""
         self._is_finishing = True
-        with contextlib.suppress(DeepgramStreamError):  # the listener tells, once it has read what there was
+        try:
             if self.adapter.endpoint == "v1":
                 await self.send_control("Finalize")
             await self.send_control("CloseStream")
+        except DeepgramStreamError:  # the listener tells, once it has read what there was
+            self._is_finishing = False  # an end that it comes to then is not what was asked for
         await self.ended.wait()
 
     # Inside
@@ -249,6 +251,7 @@ class Connection:
             self.end(error if isinstance(error, DeepgramStreamError) else connect_error(error) or error)
 
     def _begin(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._format = RawFormat.of(self.adapter.query)
         self._last_sent_at = now()
         if self.adapter.endpoint != "v2" or not self._settings.listen:
             self._set_ready()  # Flux is ready when it says so; an observer may have come after that

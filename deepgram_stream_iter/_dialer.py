@@ -64,7 +64,7 @@ class Dialer:
                 f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
             )
         assert failure is not None  # noqa: S101  (else it would be ready)
-        if self.back_off is not None:
+        if self.back_off is not None and self.is_to_follow(failure):
             self.back_off.failed(failure)
         if connection is not None:
             connection.end(failure)

@@ -63,7 +63,9 @@ class Lifecycle:
         self.configuration: dict[str, object] = {}
         """What a Configure has changed since the session began."""
         self.reconnects = 0
-        self._reconfiguring = False  # the server owes the answer to a Configure of our own
+        self._reconfigured: anyio.Event | None = (
+            None  # while the server owes the answer to a Configure of our own
+        )
         self.recovery: Recovery | None = None  # from the first connection on, where there is to be one
         self._outbox: Outbox | None = None
         self._connection: Connection | None = None  # the last one that was ready
@@ -126,7 +128,7 @@ class Lifecycle:
     def connection_ready(self, connection: Connection) -> None:
         """Begin with a connection, before its first event."""
         before, self._connection = self._connection, connection
-        self._reconfiguring = False
+        self._reconfigured = None
         self._enter("catching up")
         back_off = self._dialer.back_off
         if back_off is None:
@@ -137,7 +139,9 @@ class Lifecycle:
             self._outbox = Outbox(self.recovery.memory, RawFormat.of(query), catch_up_rate=rate)
         replayed_seconds, gap = self.recovery.resume()
         if self._outbox is not None:
-            self._outbox.begin()  # at once: nothing that was counted in may be pushed out before it is sent
+            self._outbox.begin(
+                connection
+            )  # at once: nothing that was counted in may be pushed out before it is sent
         if gap is not None:
             self._tell(gap)
         if before is not None:
@@ -152,11 +156,14 @@ class Lifecycle:
         if self.recovery is None:
             self.ledger.note(event)
             return self._on_event(event)
-        if self._reconfiguring and isinstance(event, (ConfiguredEvent, ConfigureFailedEvent)):
-            self._reconfiguring = False
-            if isinstance(event, ConfiguredEvent):
-                return None  # nobody asked for it
-            _logger.warning("Deepgram refused settings after a reconnection that it had taken over before")
+        if self._reconfigured is not None and isinstance(event, (ConfiguredEvent, ConfigureFailedEvent)):
+            self._reconfigured.set()
+            self._reconfigured = None
+            if isinstance(event, ConfigureFailedEvent):
+                _logger.warning(
+                    "after a reconnection Deepgram refused settings that it had taken over before"
+                )
+            return None  # nobody asked for it
         wait: Coroutine[None, None, None] | None = None
         for taken in self.recovery.take(event):
             if wait is not None:
@@ -225,8 +232,11 @@ class Lifecycle:
         self.check_open()
         await self._outbox.send(frame)
 
-    async def send_control(self, kind: str, **fields: object) -> None:
-        """Send a control message, after all audio that came before; raises what `Connection.send` does."""
+    async def send_control(self, kind: str, **fields: object) -> Connection:
+        """Send a control message, after all audio that came before; give the connection that took it.
+
+        Raises what `Connection.send` does.
+        """
         deadline = now() + self._settings.send_timeout_seconds
         while True:
             with anyio.CancelScope(deadline=deadline):
@@ -249,7 +259,7 @@ class Lifecycle:
                 if waiting.cancelled_caught:
                     raise
             else:
-                return
+                return connection
 
     @property
     def _open_connection(self) -> Connection:
@@ -438,14 +448,18 @@ class Lifecycle:
 
     async def _catch_up(self, connection: Connection) -> None:
         if self._outbox is not None:
+            reconfigured = anyio.Event()
             if self.configuration:
-                self._reconfiguring = True
+                self._reconfigured = reconfigured
                 try:
                     await connection.send_control("Configure", **self.configuration)
                 except DeepgramStreamError:
                     return  # the connection tells its end
             if not await self._outbox.catch_up(connection):
                 return
+            if self.configuration:
+                with anyio.move_on_after(self._settings.send_timeout_seconds):
+                    await reconfigured.wait()  # Deepgram wants one Configure at a time
         if not connection.ended.is_set():
             self._enter("live")
 

@@ -22,8 +22,8 @@ class Outbox:
         self, memory: RawMemory | OpaqueMemory, audio_format: RawFormat | None, *, catch_up_rate: float
     ) -> None:
         self._memory, self._format, self._catch_up_rate = memory, audio_format, catch_up_rate
-        self._straight_to: Connection | None = None
-        self._is_catching_up = False
+        self._connection: Connection | None = None  # that audio is to go to
+        self._has_caught_up = False  # it has been sent all there was before
         self._admission: Pacer | None = None
         self._room = anyio.Event()
 
@@ -31,39 +31,40 @@ class Outbox:
         """Take audio at the speed of the clock while it cannot be sent, half of what there is room for ahead.
 
         A live source is not slowed down by this; a file does not push out of the memory what it has just put there, unless
-        the outage lasts longer than that. Audio whose bytes are not time is taken to need as much as the memory allows it.
+        the outage lasts longer than that. Of audio whose bytes are not time the clock's speed is what the memory counts a
+        second for.
         """
-        if self._straight_to is None and self._admission is not None:
+        if not self._is_live and self._admission is not None:
             await anyio.sleep_until(self._admission.due(self._memory.seconds(size)))
-        while self._is_catching_up and not self._memory.has_room(size):
+        while self._connection is not None and not self._has_caught_up and not self._memory.has_room(size):
             self._room = anyio.Event()
             await self._room.wait()
 
     async def send(self, frame: bytes) -> None:
         """Send a frame, or keep it. That it cannot be sent is no error: the next connection gets it."""
         self._memory.add(frame)
-        if self._straight_to is not None:
-            await self._try(self._straight_to, self._memory.take(len(frame)))
+        if self._connection is not None and self._has_caught_up:
+            await self._try(self._connection, self._memory.take(len(frame)))
 
-    def begin(self) -> None:
+    def begin(self, connection: Connection) -> None:
         """Wait with new frames for those that wait already: there is a connection, which gets them by `catch_up`."""
-        self._is_catching_up = True
+        self._connection, self._has_caught_up = connection, False
 
     async def catch_up(self, connection: Connection) -> bool:
-        """Send a new connection what waits, no faster than the rate allows; then frames go straight to it.
+        """Send the connection what waits, no faster than the rate allows; then frames go straight to it.
 
-        Returns False when the connection cannot be sent it all.
+        Returns False when it cannot be sent it all.
         """
         frame_ms = FRAME_MS[connection.adapter.endpoint]
         size = self._format.size(frame_ms / 1000) if self._format else 0
         due = now()
         while True:
             await anyio.sleep_until(due)
-            if connection.ended.is_set():
+            if connection is not self._connection:
                 return False
             frame = self._memory.take(size)
             if not frame:
-                self._straight_to, self._is_catching_up = connection, False
+                self._has_caught_up = True
                 self._room.set()
                 return True
             # From when it is really sent: what was late is not made up for by a burst.
@@ -76,7 +77,7 @@ class Outbox:
 
     def hold(self) -> None:
         """Keep what comes from now on: the connection is lost, or the session has ended."""
-        self._straight_to, self._is_catching_up = None, False
+        self._connection = None
         self._admission = Pacer(1.0, now() - self._memory.free_seconds / 2)
         self._room.set()
 
@@ -85,6 +86,11 @@ class Outbox:
         try:
             await connection.send(frame)
         except DeepgramStreamError:
-            self.hold()
+            if connection is self._connection:
+                self.hold()
             return False
         return True
+
+    @property
+    def _is_live(self) -> bool:
+        return self._connection is not None and self._has_caught_up

@@ -81,13 +81,12 @@ class Requests:
         self._awaiting.append(answer)
         try:
             with anyio.move_on_after(timeout_seconds):
-                while True:
-                    answer.came = anyio.Event()
+                while answer.event is None and self._life.close_info is None:
                     self._life.check_open()
-                    await self._life.send_control(kind, **fields)
-                    await answer.came.wait()
-                    if answer.event is not None or self._life.close_info is not None:
-                        break  # else the connection was lost that it had been sent to
+                    connection = await self._life.send_control(kind, **fields)
+                    while not (answer.event or self._life.close_info or connection.ended.is_set()):
+                        answer.came = anyio.Event()  # what came while it waited to be sent is no matter
+                        await answer.came.wait()
         finally:
             self._awaiting.remove(answer)
         return answer.event

@@ -277,10 +277,11 @@ class StreamSession:
         """End the stream in order: no more audio, then all that is still to come, until the server has closed.
 
         Sends Finalize (v1) and CloseStream. Events go on meanwhile; they can be consumed then or afterwards, for from here
-        on the SDK is not held back by a full buffer. Not to be awaited in a handler of the SDK, which waits for it. Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer; where the
-        session reconnects and the connection is lost, once more as long, and as long as the audio takes to be sent again.
-        May be called again, and from several tasks; cancelling leaves the ending under way. Never raises for the way in
-        which the stream ended: that is in the result, and the iteration raises it.
+        on the SDK is not held back by a full buffer. Not to be awaited in a handler of the SDK, which waits for it. Takes
+        at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer; where the session
+        reconnects and the connection is lost, once more as long, and as long as the audio takes to be sent again. May be
+        called again, and from several tasks; cancelling leaves the ending under way. Never raises for the way in which the
+        stream ended: that is in the result, and the iteration raises it.
         """
         self._entered_buffer()
         self._life.request_finish()

@@ -17,9 +17,7 @@ _EMITTERS = frozenset({"_emit", "_emit_async"})
 _NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
 """On Python 3.10 asyncio's TimeoutError is not the built-in one."""
 
-_FILE_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""These are OSErrors as well."""
-
+_PYTHONS_OWN = frozenset({"builtins", "socket", "ssl"})
 _TRANSIENT, _SERVER_ERRORS = frozenset({408, 429}), 500
 
 _WRONG_HEADER = "the API key or authorization has a character that a header may not have, such as a newline"
@@ -53,7 +51,7 @@ def connect_error(failure: BaseException) -> ConnectError | None:
             return None
         # Who refuses to send a header quotes it, and that may be the one with the key.
         is_wrong_header = any(name in type(failure).__name__ for name in _WRONG_HEADER_ERRORS)
-        detail = _WRONG_HEADER if is_wrong_header else str(failure) if isinstance(failure, OSError) else ""
+        detail = _WRONG_HEADER if is_wrong_header else str(failure) if _is_quotable(failure) else ""
         reason = f"{type(failure).__name__}: {detail}" if detail else type(failure).__name__
         return ConnectError(
             f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=not is_wrong_header
@@ -119,8 +117,14 @@ def _is_transient(status: int) -> bool:
 def _is_of_the_network(error: BaseException) -> bool:
     """Tell whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
     names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
-    is_network_error = isinstance(error, _NETWORK_ERRORS) and not isinstance(error, _FILE_ERRORS)
+    is_of_a_file = getattr(error, "filename", None) is not None  # these are OSErrors as well
+    is_network_error = isinstance(error, _NETWORK_ERRORS) and not is_of_a_file
     return is_network_error or _is_of_websockets(error) or "httpx.TransportError" in names
+
+
+def _is_quotable(error: BaseException) -> bool:
+    """Tell whether the text is Python's own; that of another library may show a URL, and that a key."""
+    return isinstance(error, OSError) and type(error).__module__ in _PYTHONS_OWN
 
 
 def _is_of_websockets(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
-from deepgram_stream_iter._options import Reconnect, ReconnectAttempt
+from deepgram_stream_iter._options import DAY_SECONDS, Reconnect, ReconnectAttempt
 from deepgram_stream_iter._outcome import FATAL_CODES
 
 
@@ -19,6 +19,17 @@ def is_worth_another_try(error: Exception | None) -> bool:
 
 def _full_jitter(bound_seconds: float) -> float:
     return random.uniform(0, bound_seconds)  # noqa: S311  (it spreads clients out, and guards nothing)
+
+
+def _let_go_of_frames(error: BaseException) -> None:
+    """Clear the tracebacks of an error and of all behind it: they would keep each lost connection in memory."""
+    links, seen = [error], set[int]()
+    while links:
+        link = links.pop()
+        if id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            links += [further for further in (link.__cause__, link.__context__) if further is not None]
 
 
 class BackOff:
@@ -35,10 +46,7 @@ class BackOff:
 
     def failed(self, cause: Exception) -> None:
         """Take note that a connection, or the attempt to make one, has failed."""
-        link: BaseException | None = cause
-        while link is not None:  # their frames would keep each lost connection in memory, to the last cause
-            link.__traceback__ = None
-            link = link.__cause__ or link.__context__
+        _let_go_of_frames(cause)
         self._causes.append(cause)
 
     def next(self) -> ReconnectAttempt | None:
@@ -50,7 +58,8 @@ class BackOff:
         growing = self.reconnect.initial_delay_seconds * 2.0 ** min(number - 1, 30)
         delay = self._jitter(min(self.reconnect.max_delay_seconds, growing))
         if isinstance(cause, ConnectError) and cause.retry_after_seconds is not None:
-            delay += cause.retry_after_seconds  # added, so that not all clients come back at the same moment
+            # Added, so that not all clients come back at the same moment.
+            delay = min(delay + cause.retry_after_seconds, DAY_SECONDS)
         return ReconnectAttempt(number=number, cause=cause, delay=delay)
 
     def progress(self) -> None:

@@ -119,8 +119,16 @@ class Overlap:
         return event
 
     def _end_of_cut_turn(self, cut: TurnEvent, silence: TurnEvent) -> EndOfTurnEvent | None:
-        if cut.end is None or silence.end is None or silence.end < cut.end + _ONSET_SECONDS:
+        if self._turn is not None or not isinstance(silence, TurnUpdateEvent):
             return None
+        words = self._cut_words  # of all hearings: the last may have been cut before it came to some
+        text = cut.transcript
+        if len(words) > len(cut.words):
+            text = " ".join(word.punctuated_word or word.word for word in words)
+        ends = [end for end in (cut.end, *(word.end for word in words)) if end is not None]
+        if not ends or silence.end is None or silence.end < max(ends) + _ONSET_SECONDS:
+            return None
+        cut = replace(cut, words=words, transcript=text, end=max(ends))
         self._cut_turn, self._cut_words, self._kept_words = None, (), ()
         if cut.turn_index is not None:
             self._turn_index = cut.turn_index + 1

@@ -201,7 +201,9 @@ async def test_what_it_raises_comes_out_of_the_exit_where_nobody_iterates(connec
     assert caught.value is failure
 
 
-@pytest.mark.parametrize("failure", [FileNotFoundError("token.txt"), anyio.EndOfStream()], ids=repr)
+@pytest.mark.parametrize(
+    "failure", [FileNotFoundError(2, "no such file", "token.txt"), anyio.EndOfStream()], ids=repr
+)
 async def test_what_is_not_the_network(connect: Connect, asking: Asking, failure: Exception) -> None:
     """A file that is missing, or an end that is not the stream's, is not tried again, and is the application's own."""
     answers = Answers(HEADER, failure)

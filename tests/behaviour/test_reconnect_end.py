@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, LateWord, nova
+from conftest import FRAME, IS_LEGACY, Connect, LateWord, flux, nova
 from test_reconnect import LATER, dropping, until
 
 from deepgram_stream_iter import (
@@ -17,6 +17,7 @@ from deepgram_stream_iter import (
     ReconnectAttempt,
     SessionClosed,
     StreamEvent,
+    StreamingOptions,
     StreamSession,
 )
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
@@ -283,3 +284,56 @@ async def test_finishing_while_it_is_being_entered(connect: Connect) -> None:
         await session.__aexit__(None, None, None)
         assert session.close_info is not None
         assert session.close_info.drained
+
+
+@pytest.mark.parametrize("code", [1000, 1005])
+@pytest.mark.parametrize("options_for", [nova, flux])
+async def test_finishing_on_a_socket_that_is_closed(
+    connect: Connect, code: int, options_for: Callable[[], StreamingOptions]
+) -> None:
+    """A clean close that came before CloseStream is not its answer: the next connection is sent all that was kept."""
+    options = options_for()
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            await connection.audio_reached(0.02)
+            for number in range(6):
+                final = messages.results(f"w{number}", start=number / 1000, duration=0.001, is_final=True)
+                turn = messages.turn_info("EndOfTurn", f"w{number}", turn_index=number, end=0.02)
+                await connection.send(turn if options.endpoint == "v2" else final)
+            await connection.close(code)
+
+    async with DeepgramServer(script=script) as server:
+        reconnect = Reconnect(initial_delay_seconds=0.001, catch_up_rate=1000)
+        async with connect(server, options, reconnect=reconnect, max_buffer_size=2) as session:
+            await session.send(FRAME)
+            await server.connections[0].wait_closed()
+            for number in range(10):
+                await session.send(bytes([number]) * 640)
+        assert session.close_info is not None
+        assert session.close_info.drained
+        assert len(server.connections) == 2
+        assert server.connections[1].audio.endswith(b"".join(bytes([number]) * 640 for number in range(10)))
+
+
+async def test_a_control_is_sent_once(connect: Connect) -> None:
+    """However many attempts the outage takes, one that waited for its end goes out once."""
+    faults = Faults()
+
+    def come_back(attempt: ReconnectAttempt) -> None:
+        if attempt.number == 4:
+            faults.refuse_status = None
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            await connection.audio_reached(0.02)
+            faults.refuse_status = 503
+            connection.abort()
+
+    reconnect = Reconnect(initial_delay_seconds=0.02, on_attempt=come_back)
+    async with DeepgramServer(script=script, faults=faults) as server:
+        async with connect(server, nova(), reconnect=reconnect) as session:
+            await session.send(FRAME)
+            await until(session, StreamEvent.Reconnecting)
+            assert await session.finalize(timeout_seconds=5) is not None
+            assert server.connections[1].controls == [{"type": "Finalize"}]

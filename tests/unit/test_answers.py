@@ -9,11 +9,11 @@ from deepgram_stream_iter._answers import PAUSE_SECONDS, AnswerClock
 
 @pytest.fixture
 def clock() -> AnswerClock:
-    """Give a clock to which audio went out from 10 s to 12 s, every 0.5 s."""
+    """Give a clock to which audio went out from 10 s to 12.5 s, every 0.5 s."""
     answers = AnswerClock()
     for tick in range(20, 25):
         answers.sending(tick / 2)
-        answers.sent(tick / 2)
+        answers.sent(tick / 2, 0.5)
     return answers
 
 
@@ -37,15 +37,42 @@ def test_an_answer_settles_it(clock: AnswerClock) -> None:
 
 def test_a_pause_begins_it_anew(clock: AnswerClock) -> None:
     """While the application pauses nothing is owed, and afterwards nothing for what came before."""
-    assert clock.owed_seconds(12 + PAUSE_SECONDS) == 2 + PAUSE_SECONDS
-    assert clock.owed_seconds(12.1 + PAUSE_SECONDS) == 0
+    assert clock.owed_seconds(12.5 + PAUSE_SECONDS) == 2.5 + PAUSE_SECONDS
+    assert clock.owed_seconds(12.6 + PAUSE_SECONDS) == 0
     clock.sending(20)
-    clock.sent(20)
+    clock.sent(20, 0.5)
     assert clock.owed_seconds(20.5) == 0.5
 
 
+def test_audio_that_is_ahead_of_the_clock(clock: AnswerClock) -> None:
+    """A file that was sent in no time goes on for as long as it plays: the server has all of that to answer."""
+    clock.sending(12.5)
+    clock.sent(12.5, 30.0)
+    assert clock.owed_seconds(42) == 32
+    assert clock.owed_seconds(42.6 + PAUSE_SECONDS) == 0
+
+
+def test_large_pieces() -> None:
+    """Pieces of more than a second, each when it is over, are no pauses."""
+    clock = AnswerClock()
+    for piece in range(10):
+        clock.sending(piece * 1.2)
+        clock.sent(piece * 1.2, 1.2)
+    assert clock.owed_seconds(10.8) == pytest.approx(10.8)
+
+
+def test_slices_of_a_browser() -> None:
+    """Of audio whose bytes are not time, pieces up to 3 s apart are one stream, however many there are of them."""
+    clock = AnswerClock()
+    for second in range(10):
+        clock.sending(second)
+        clock.sent(second, None)
+    assert clock.owed_seconds(12) == 12
+    assert clock.owed_seconds(12.1) == 0
+
+
 def test_a_socket_that_takes_nothing_is_no_pause(clock: AnswerClock) -> None:
-    """Audio that is on its way into the socket goes out, however long that takes. CloseStream stays on its way."""
+    """Audio that is on its way into the socket goes out, however long that takes; and after CloseStream nobody pauses."""
     clock.sending(12.5)
     assert clock.owed_seconds(60) == 50
 

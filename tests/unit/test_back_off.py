@@ -136,6 +136,7 @@ def test_full_jitter() -> None:
     [
         (ConnectError("", retry_after_seconds=30.0), 30.25),
         (ConnectError("", retry_after_seconds=0.0), 0.25),
+        (ConnectError("", retry_after_seconds=86_400.0), 86_400.0),
         (ConnectError(""), 0.25),
         (LOST, 0.25),
     ],
@@ -179,6 +180,14 @@ def test_causes_keep_nothing_alive() -> None:
     assert lost.__traceback__ is None
     assert lost.__cause__ is not None
     assert lost.__cause__.__traceback__ is None
+
+
+def test_causes_in_a_circle() -> None:
+    """An error may be its own cause, for all that Python minds."""
+    first, second = OSError("first"), OSError("second")
+    first.__cause__, second.__context__ = second, first
+    BackOff(Reconnect()).failed(first)
+    assert second.__traceback__ is None
 
 
 def test_giving_up() -> None:

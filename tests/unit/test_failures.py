@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from typing import NoReturn
@@ -159,11 +160,26 @@ def test_retry_after(text: str, seconds: float | None) -> None:
     assert error.retry_after_seconds == seconds
 
 
-@pytest.mark.parametrize("failure", [FileNotFoundError("token.txt"), PermissionError("token.txt")], ids=repr)
-def test_files(failure: Exception) -> None:
-    """A file that is not there is not the network, though it is an OSError as well."""
-    assert connect_error(failure) is None
-    assert authorization_error(failure) is None
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES])
+def test_files(number: int) -> None:
+    """A file that is not there is not the network, though it is an OSError as well; a firewall is."""
+    of_a_file, of_a_socket = OSError(number, "no", "token.txt"), OSError(number, "no")
+    assert connect_error(of_a_file) is None
+    assert authorization_error(of_a_file) is None
+    assert told(of_a_socket).is_transient
+
+
+def test_an_error_of_another_library() -> None:
+    """What it says may hold a URL with a key in it: that is not repeated."""
+
+    class ConnectionError(OSError):  # noqa: A001  (as `requests` has it)
+        pass
+
+    failure = ConnectionError("retries exceeded with url: /token?api_key=s3cret")
+    error = authorization_error(failure)
+    assert error is not None
+    assert error.is_transient
+    assert "s3cret" not in f"{error!s} {error!r} {error.args} {vars(error)}"
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,10 @@ async def test_a_connection_that_ends_with_the_last_frame_of_the_replay() -> Non
     memory = RawMemory(MONO, 60)
     outbox = Outbox(memory, MONO, catch_up_rate=100)
     first, second = Ending(), FakeConnection()
+    begin: Any = outbox.begin
     catch_up: Any = outbox.catch_up
     await outbox.send(b"\1\0")
+    begin(first)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(catch_up, first)
         await first.ended.wait()
@@ -51,6 +53,7 @@ async def test_a_connection_that_ends_with_the_last_frame_of_the_replay() -> Non
     await outbox.send(b"\2\0")
     assert first.sent == [b"\1\0"]
     memory.rewind(0.0, 0.0)
+    begin(second)
     await catch_up(second)
     await outbox.send(b"\3\0")
     assert b"".join(second.sent) == b"\1\0\2\0\3\0"
@@ -61,13 +64,14 @@ async def test_nothing_is_pushed_out_that_was_counted_in() -> None:
     memory = RawMemory(MONO, 0.1)
     outbox = Outbox(memory, MONO, catch_up_rate=1000)
     connection = FakeConnection()
+    begin: Any = outbox.begin
     catch_up: Any = outbox.catch_up
     frames = [bytes([number]) * 320 for number in range(1, 13)]  # 10 ms
     outbox.hold()
     for frame in frames[:11]:
         await outbox.send(frame)
     assert memory.rewind(0.0, 0.0).gap == (0.0, 0.01)
-    outbox.begin()
+    begin(connection)
 
     async def send_the_last() -> None:
         await outbox.wait_for_room(320)
@@ -92,12 +96,15 @@ async def test_a_socket_that_is_closed_and_nobody_knows_yet(*, is_raw: bool) -> 
     memory = RawMemory(MONO, 60) if is_raw else OpaqueMemory(60)
     outbox = Outbox(memory, MONO if is_raw else None, catch_up_rate=1000)
     first, second = Closed(), FakeConnection()
+    begin: Any = outbox.begin
     catch_up: Any = outbox.catch_up
+    begin(first)
     assert await catch_up(first)
     for frame in (b"1a", b"2b", b"3c"):
         await outbox.send(frame)
     assert first.sent == [b"1a"]
     memory.rewind(0.0, 0.0)
+    begin(second)
     assert await catch_up(second)
     assert b"".join(second.sent) == b"1a2b3c"  # of opaque audio this is the head, which is sent again
 
@@ -111,6 +118,39 @@ async def test_a_replay_that_comes_to_no_end() -> None:
             raise ConnectionLost("closed", code=1012, reason="", request_id="")
 
     outbox = Outbox(RawMemory(MONO, 60), MONO, catch_up_rate=1000)
+    closed = Closed()
+    begin: Any = outbox.begin
     catch_up: Any = outbox.catch_up
     await outbox.send(b"1a")
-    assert not await catch_up(Closed())
+    begin(closed)
+    assert not await catch_up(closed)
+
+
+async def test_a_connection_that_fails_too_late() -> None:
+    """A frame that an old connection could not be sent is nothing to the one that has come after it."""
+    is_begun, is_over = anyio.Event(), anyio.Event()
+
+    class Slow(FakeConnection):
+        async def send(self, data: bytes) -> None:
+            await super().send(data)
+            is_begun.set()
+            await is_over.wait()
+            raise ConnectionLost("closed", code=1012, reason="", request_id="")
+
+    memory = RawMemory(MONO, 60)
+    outbox = Outbox(memory, MONO, catch_up_rate=1000)
+    first, second = Slow(), FakeConnection()
+    begin: Any = outbox.begin
+    catch_up: Any = outbox.catch_up
+    begin(first)
+    assert await catch_up(first)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.send, b"1a")
+        await is_begun.wait()
+        outbox.hold()
+        memory.rewind(0.0, 0.0)
+        begin(second)
+        assert await catch_up(second)
+        is_over.set()
+    await outbox.send(b"2b")
+    assert second.sent == [b"1a", b"2b"]

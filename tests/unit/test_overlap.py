@@ -349,6 +349,25 @@ def test_a_turn_that_nobody_hears_again() -> None:
     assert overlap.take(turn(START, 10.0, "d@9-10", 0, 6.0)) == turn(UPDATE, 10.0, "d@9-10", 2, 2.0)
 
 
+def test_a_turn_that_was_taken_up_again() -> None:
+    """Once the replay has come to words of the turn it is the server's to end it, whatever becomes of the words."""
+    overlap = after(*CUT)
+    overlap.take(turn(START, 3.0, "b@2-3", 0, 2.0))
+    assert overlap.take(turn(UPDATE, 9.0, "", 0, 2.0)) is None
+    assert overlap.take(turn(END, 9.5, "b@2-3 c@3-4", 0, 2.0)) == turn(END, 9.5, "b@2-3 c@3-4", 1, 2.0)
+
+
+def test_a_turn_cut_twice_that_nobody_hears_again() -> None:
+    """It ends with all that was heard of it, in whichever hearing."""
+    overlap = after(*CUT)
+    overlap.take(turn(START, 3.0, "b@2-3", 0, 2.0))
+    resumed(overlap)
+    assert overlap.take(turn(UPDATE, 6.9, "", 0, 2.0)) is None
+    ended = overlap.take(turn(UPDATE, 7.0, "", 0, 2.0))
+    assert isinstance(ended, StreamEvent.EndOfTurn)
+    assert (ended.transcript, ended.end) == ("B C", 4.0)
+
+
 def test_an_end_without_words() -> None:
     """An end of the turn is an end, even where the second hearing came to no word."""
     overlap = after(*CUT)
