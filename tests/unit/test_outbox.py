@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from deepgram_stream_iter import ConnectionLost
+from deepgram_stream_iter import ConnectionLost, _outbox
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._outbox import Outbox
 from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
@@ -154,3 +155,58 @@ async def test_a_connection_that_fails_too_late() -> None:
         is_over.set()
     await outbox.send(b"2b")
     assert second.sent == [b"1a", b"2b"]
+
+
+class Clock:
+    """Time that passes when somebody sleeps, and at no other time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.time = 100.0
+        monkeypatch.setattr(_outbox, "now", lambda: self.time)
+        monkeypatch.setattr(anyio, "sleep_until", self.sleep_until)
+
+    async def sleep_until(self, deadline: float) -> None:
+        """Let the time pass."""
+        self.time = max(self.time, deadline)
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_no_faster_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is sent at the rate, frame by frame; what was late once is not made up for by a burst."""
+    clock = Clock(monkeypatch)
+    times: list[float] = []
+
+    class Timed(FakeConnection):
+        async def send(self, data: bytes) -> None:
+            await super().send(data)
+            times.append(clock.time)
+            if len(times) == 5:
+                clock.time += 60  # the socket takes its time
+
+    outbox = Outbox(RawMemory(MONO, 60), MONO, catch_up_rate=1.25)
+    connection = Timed()
+    begin: Any = outbox.begin
+    catch_up: Any = outbox.catch_up
+    audio = bytes(range(250)) * 128  # 1 s
+    await outbox.send(audio)
+    begin(connection)
+    assert await catch_up(connection)
+    assert b"".join(connection.sent) == audio
+    assert [len(frame) for frame in connection.sent] == [3200] * 10
+    frame_seconds = 0.1 / 1.25
+    before = [100 + number * frame_seconds for number in range(5)]
+    after = [before[-1] + 60 + number * frame_seconds for number in range(5)]
+    assert times == pytest.approx(before + after)
+
+
+async def test_the_speed_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During an outage audio is taken in real time, with a lead of half of what is free."""
+    clock = Clock(monkeypatch)
+    outbox = Outbox(RawMemory(MONO, 4), MONO, catch_up_rate=1.25)
+    await outbox.send(bytes(64_000))  # 2 s of 4
+    outbox.hold()
+    times: list[float] = []
+    for _ in range(5):
+        await outbox.wait_for_room(16_000)  # 0.5 s
+        times.append(clock.time - 100)
+    assert times == pytest.approx([0, 0, 0, 0.5, 1.0])
