@@ -139,9 +139,8 @@ class Lifecycle:
             self._outbox = Outbox(self.recovery.memory, RawFormat.of(query), catch_up_rate=rate)
         replayed_seconds, gap = self.recovery.resume()
         if self._outbox is not None:
-            self._outbox.begin(
-                connection
-            )  # at once: nothing that was counted in may be pushed out before it is sent
+            # At once: nothing that was counted in may be pushed out before it is sent.
+            self._outbox.begin(connection)
         if gap is not None:
             self._tell(gap)
         if before is not None:
