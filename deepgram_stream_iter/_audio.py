@@ -112,9 +112,8 @@ class FrameCutter:
     def cut(self, piece: Buffer) -> Iterator[bytes]:
         """Yield the frames of `piece`; none for an empty one, since an empty frame would end the stream."""
         view = memoryview(piece)
-        view = (
-            view.cast("B") if view.c_contiguous else memoryview(bytes(view))
-        )  # one channel of an array, say
+        # One channel of an array, say, is not contiguous.
+        view = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
         begin = 0
         while begin < len(view):
             end = min(len(view), begin + self._frame_size - self._split_bytes)

@@ -54,9 +54,8 @@ class AudioSender:
         time = now()
         if self._pacer is None or self._pacer.pace != pace or self._pacer.next_due < time:
             self._pacer = Pacer(pace, time)
-        return (
-            self._pacer
-        )  # one that is ahead of the clock goes on: each call alone would send its first frame at once
+        # One that is ahead of the clock goes on: each call alone would send its first frame at once.
+        return self._pacer
 
     async def send(self, piece: Buffer, pacer: Pacer | None) -> None:
         """Send a piece. Raises what `Lifecycle.send_audio` raises.
