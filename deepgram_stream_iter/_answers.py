@@ -16,9 +16,7 @@ class AnswerClock:
     def __init__(self) -> None:
         self._since: float | None = None  # the server owes an answer
         self._audio_ends_at = -math.inf  # played from when it was sent
-        self._is_sending = (
-            False  # something is on its way into the socket, or the end of the stream was asked for
-        )
+        self._is_sending = False  # audio is on its way into the socket, or CloseStream was sent
         self.is_held_back = False
         """The application does not listen, so what the server says is not heard."""
 

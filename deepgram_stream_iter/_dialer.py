@@ -42,10 +42,10 @@ class Dialer:
         """Make a connection, which runs in `tasks`; give the error where it does not become ready."""
         connection: Connection | None = None
         failure: Exception | None = None
-        with anyio.move_on_after(self._settings.connect_timeout_seconds) as waiting:
+        with anyio.move_on_after(self._settings.connect_timeout_seconds):
             try:
                 adapter = await _applications_own(self._connector())
-            except Exception as error:  # noqa: BLE001  (it is told)
+            except Exception as error:  # noqa: BLE001  (the application's function may raise anything: it is told)
                 failure = error
             else:
                 connection = Connection(adapter, self._settings, self._owner)
@@ -58,12 +58,11 @@ class Dialer:
         if connection is not None and connection.was_ready:  # in the very moment of the time-out, it may be
             self._has_connected = True
             return None
-        if waiting.cancelled_caught:
+        if failure is None:
             reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
             failure = ConnectError(
                 f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
             )
-        assert failure is not None  # noqa: S101  (else it would be ready)
         if self.back_off is not None and self.is_to_follow(failure):
             self.back_off.failed(failure)
         if connection is not None:

@@ -447,16 +447,15 @@ class Lifecycle:
 
     async def _catch_up(self, connection: Connection) -> None:
         if self._outbox is not None:
-            reconfigured = anyio.Event()
-            if self.configuration:
-                self._reconfigured = reconfigured
+            reconfigured = self._reconfigured = anyio.Event() if self.configuration else None
+            if reconfigured is not None:
                 try:
                     await connection.send_control("Configure", **self.configuration)
                 except DeepgramStreamError:
                     return  # the connection tells its end
             if not await self._outbox.catch_up(connection):
                 return
-            if self.configuration:
+            if reconfigured is not None:
                 with anyio.move_on_after(self._settings.send_timeout_seconds):
                     await reconfigured.wait()  # Deepgram wants one Configure at a time
         if not connection.ended.is_set():

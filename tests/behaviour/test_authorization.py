@@ -218,9 +218,13 @@ async def test_what_is_not_the_network(connect: Connect, asking: Asking, failure
 
 async def test_a_function_that_wants_arguments() -> None:
     """It is called without, so that is refused at once."""
-    wants: Any = lambda account: f"Bearer {account}"  # noqa: E731
+
+    def token_of(account: str) -> str:
+        return f"Bearer {account}"
+
+    unsuitable: Any = token_of
     with pytest.raises(TypeError, match="called without arguments"):
-        stream(any_client(), nova(), authorization=wants)
+        stream(any_client(), nova(), authorization=unsuitable)
 
 
 @pytest.mark.parametrize(

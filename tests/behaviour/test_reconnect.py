@@ -601,13 +601,20 @@ async def test_what_configure_changed_stays_changed(connect: Connect) -> None:
 
 
 @emitter_only
-async def test_configure_is_answered_for_itself(connect: Connect) -> None:
-    """The answer to settings that are made again is nobody's; a change that was under way gets its own."""
+@pytest.mark.parametrize("is_refused", [False, True], ids=["taken over", "refused"])
+async def test_configure_is_answered_for_itself(
+    connect: Connect, caplog: pytest.LogCaptureFixture, *, is_refused: bool
+) -> None:
+    """The answer to settings that are made again is nobody's, whatever it is; a change that was under way gets its own."""
 
     async def script(connection: ServerConnection) -> None:
         if connection is server.connections[0]:
             await connection.received("Configure", 2)
             connection.abort()
+        elif is_refused:
+            connection.faults = Faults(configure_failure=("NO", "not any more"))
+            await connection.received("Configure")
+            connection.faults = Faults()
 
     async with DeepgramServer(script=script) as server:
         async with connect(server, flux(), reconnect=SOON) as session:
@@ -621,37 +628,12 @@ async def test_configure_is_answered_for_itself(connect: Connect) -> None:
         assert len(configured) == 2
         assert configured[1] is answer
         assert decode(answer.raw) == answer
+        assert not [event for event in events if isinstance(event, StreamEvent.ConfigureFailed)]
+        assert ("refused settings that it had taken over before" in caplog.text) == is_refused
         assert [control for control in server.connections[1].controls if control["type"] == "Configure"] == [
             {"type": "Configure", "keyterms": ["first"]},
             {"type": "Configure", "thresholds": {"eot_threshold": 0.8}},
         ]
-
-
-@emitter_only
-async def test_configure_and_a_refusal_that_is_not_its_own(
-    connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Settings that were taken over once and are refused on a reconnection are nobody's ConfigureError."""
-
-    async def script(connection: ServerConnection) -> None:
-        if connection is server.connections[0]:
-            await connection.received("Configure", 2)
-            connection.abort()
-        else:
-            connection.faults = Faults(configure_failure=("NO", "not any more"))
-            await connection.received("Configure")
-            connection.faults = Faults()
-
-    async with DeepgramServer(script=script) as server:
-        async with connect(server, flux(), reconnect=SOON) as session:
-            if not hasattr(session.connection, "send_configure"):
-                pytest.skip("this SDK does not know Configure: see test_sending.py")
-            await session.configure(keyterms=["first"])
-            server.connections[0].faults = Faults(mute=True)
-            await session.configure(thresholds={"eot_threshold": 0.8})
-        events = [event async for event in session]
-    assert not [event for event in events if isinstance(event, StreamEvent.ConfigureFailed)]
-    assert "refused settings that it had taken over before" in caplog.text
 
 
 async def test_a_turn_cut_in_two(connect: Connect) -> None:

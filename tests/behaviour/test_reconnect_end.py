@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, LateWord, flux, nova
+from conftest import FRAME, IS_LEGACY, Connect, LateWord, flux, nova, whole_text
 from test_reconnect import LATER, dropping, until
 
 from deepgram_stream_iter import (
@@ -337,3 +337,24 @@ async def test_a_control_is_sent_once(connect: Connect) -> None:
             await until(session, StreamEvent.Reconnecting)
             assert await session.finalize(timeout_seconds=5) is not None
             assert server.connections[1].controls == [{"type": "Finalize"}]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_dialer.Dialer.next_attempt", "_connection.Connection._begin", "_lifecycle.Lifecycle._end_stream"],
+)
+async def test_a_failure_of_our_own(connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What nobody has foreseen, in any task of the session, is an error of the session, never a clean end."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(f"deepgram_stream_iter.{name}", fail)
+    async with DeepgramServer(script=dropping(1) if "Dialer" in name else None) as server:
+        # A task group wraps what a connection raises.
+        with pytest.raises(Exception, match=r"a fault of ours|unhandled errors in a TaskGroup") as caught:
+            async with connect(server, nova(), reconnect=True) as session:
+                await session.send(FRAME)
+                if "Dialer" in name:
+                    await session._life.wait_closed()
+    assert "a fault of ours" in whole_text(caught.value)

@@ -172,10 +172,10 @@ def test_files(number: int) -> None:
 def test_an_error_of_another_library() -> None:
     """What it says may hold a URL with a key in it: that is not repeated."""
 
-    class ConnectionError(OSError):  # noqa: A001  (as `requests` has it)
-        pass
+    class ForeignError(OSError):
+        """As `requests` has one."""
 
-    failure = ConnectionError("retries exceeded with url: /token?api_key=s3cret")
+    failure = ForeignError("retries exceeded with url: /token?api_key=s3cret")
     error = authorization_error(failure)
     assert error is not None
     assert error.is_transient
