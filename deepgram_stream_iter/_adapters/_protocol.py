@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 
@@ -155,3 +155,7 @@ class Adapter(ABC):
     def _listening_ended(self, cause: Exception | None) -> None:
         if self._sink is not None:
             self._sink.listening_ended(cause)
+
+
+Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
+"""Makes the adapter of a new connection; asks for the authorization, where that is the application's to give."""
