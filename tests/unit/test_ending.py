@@ -16,7 +16,6 @@ from deepgram_stream_iter._connection.ending import (
 )
 from deepgram_stream_iter._options import Endpoint
 
-
 ENDPOINTS: tuple[Endpoint, ...] = ("v1", "v2", "other")
 ANSWERS: tuple[Answer, ...] = ("none", "finalize", "metadata")
 CODES = (1000, 1001, 1002, 1005, 1006, 1008, 1011, 1012, 4000, None)
