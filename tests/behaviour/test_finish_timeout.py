@@ -23,7 +23,7 @@ from deepgram_stream_iter import (
 )
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
-SILENCES: dict[str, dict[str, bool]] = {
+SILENCES: dict[str, dict[str, Any]] = {
     "mute": {"mute": True},
     "frozen": {"frozen": True},
     "only pongs": {"no_close": True, "no_metadata": True, "no_finalize_answer": True},
