@@ -136,15 +136,17 @@ async def test_finishing_a_replay(connect: Connect) -> None:
 
 
 async def test_a_server_that_never_closes(connect: Connect) -> None:
-    """A server that does not end the stream is not waited for; audio of which no final came is told."""
+    """A server that does not end the stream is not waited for; audio of which no final came is told, then the error."""
     async with DeepgramServer(
         faults=Faults(no_close=True, no_finalize_answer=True, no_metadata=True)
     ) as server:
         async with connect(server, nova(), reconnect=True, finish_timeout_seconds=0.1) as session:
             await session.send(FRAME)
             info = await session.finish()
-        assert not info.drained
-        assert [event async for event in session] == [StreamEvent.AudioGap(start=0.0, end=0.02)]
+            assert not info.drained
+            assert await anext(session) == StreamEvent.AudioGap(start=0.0, end=0.02)
+            with pytest.raises(ConnectionLost, match="finish_timeout_seconds"):
+                await anext(session)
         assert len(server.connections) == 1
 
 
@@ -211,9 +213,10 @@ async def test_what_is_kept_does_not_make_finishing_longer(connect: Connect) -> 
     faults = Faults(no_close=True, no_finalize_answer=True, no_metadata=True)
     began = time.monotonic()
     async with DeepgramServer(faults=faults) as server:
-        async with connect(server, nova(), reconnect=True, finish_timeout_seconds=0.1) as session:
-            await session.send(FRAME * 1500)  # 30 s, of which no final comes
-            info = await session.finish()
+        with pytest.raises(ConnectionLost, match="finish_timeout_seconds"):
+            async with connect(server, nova(), reconnect=True, finish_timeout_seconds=0.1) as session:
+                await session.send(FRAME * 1500)  # 30 s, of which no final comes
+                info = await session.finish()
         assert not info.drained
     assert time.monotonic() - began < BOUND_SECONDS
 
