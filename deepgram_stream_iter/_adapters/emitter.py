@@ -28,7 +28,7 @@ class EmitterAdapter(Adapter):
         self._context = context
         self.expected: frozenset[str] = frozenset()
         """The names of the parameters that the SDK was asked to send."""
-        self._closed: anyio.Event
+        self._closed = anyio.Event()
 
     @classmethod
     def of(cls, target: Any) -> EmitterAdapter | None:
@@ -53,7 +53,6 @@ class EmitterAdapter(Adapter):
         """
         from deepgram.core.events import EventType  # noqa: PLC0415  (SDK 3 and 4 do not have it)
 
-        self._closed = anyio.Event()
         self._boundary.bind()
         if self._context is None:
             self._adopt()
@@ -111,7 +110,8 @@ class EmitterAdapter(Adapter):
         return leave(None, None, None)
 
     def _leave_late(self, connection: object) -> None:
-        private.abort(private.websocket_of(connection))  # a mute server would hold up the closing handshake
+        # Dropped first, because a mute server would hold up the closing handshake.
+        private.abort(private.websocket_of(connection))
         self._leave()
 
     def _on_message(self, message: object) -> Awaitable[None] | None:

@@ -42,7 +42,7 @@ class LegacyAdapter(Adapter):
             connection, OnLoop() if inspect.iscoroutinefunction(connection.start) else AcrossThreads()
         )
         self._options, self._headers = options, headers
-        self._close_emitted: anyio.Event
+        self._close_emitted = anyio.Event()
 
     @staticmethod
     def speaks(target: object) -> bool:
@@ -55,7 +55,6 @@ class LegacyAdapter(Adapter):
         :raises ConnectError: when the SDK's `start()` returned False, which says no more.
         :raises TypeError: when options or headers are missing, or are given for a connection that was started already.
         """
-        self._close_emitted = anyio.Event()
         self._boundary.bind()
         is_started = await self._boundary.call(self.connection.is_connected)
         if is_started and (self._options is not None or self._headers is not None):
@@ -128,9 +127,8 @@ class LegacyAdapter(Adapter):
             private.cancel_tasks(self.connection)
 
     def _finish_late(self, _is_started: object) -> None:
-        private.abort(
-            private.websocket_of(self.connection)
-        )  # a mute server would hold up the closing handshake
+        # Dropped first, because a mute server would hold up the closing handshake.
+        private.abort(private.websocket_of(self.connection))
         self.connection.finish()
 
     def _register(self) -> None:

@@ -98,7 +98,8 @@ def drop_connecting_socket(thread_id: int | None) -> None:
 
     Nobody hands that socket out before the handshake is through, so it is looked for in the thread's own frames.
     """
-    frame: FrameType | None = sys._current_frames().get(thread_id or 0)  # noqa: SLF001
+    current_frames: Any = getattr(sys, "_current_frames", dict)
+    frame: FrameType | None = current_frames().get(thread_id)
     called: FrameType | None = None
     found: list[socket.socket] = []
     while frame is not None and not _is_of(frame, "deepgram"):

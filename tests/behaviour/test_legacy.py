@@ -353,7 +353,7 @@ KEEPALIVE = {"options": {"keepalive": "true"}}
 
 def tasks_of_the_sdk() -> set[asyncio.Task[Any]]:
     """Return the tasks that an async connection of the SDK has made and not ended."""
-    return {task for task in asyncio.all_tasks() if "WebSocketClient." in task.get_coro().__qualname__}
+    return {task for task in asyncio.all_tasks() if "WebSocketClient." in repr(task.get_coro())}
 
 
 async def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
