@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, LateWord, flux, nova, whole_text
+from conftest import FRAME, Connect, LateWord, flux, nova, whole_text
 from test_reconnect import LATER, dropping, until
 
 from deepgram_stream_iter import (
@@ -63,17 +63,12 @@ async def in_phase(phase: str, connect: Connect, **settings: float) -> AsyncIter
             yield session
 
 
-LEAVES_A_THREAD = (
-    "SDK 3 and 4 cannot be told to give up a handshake: its thread goes on until their own time-out"
-)
 each_phase = pytest.mark.parametrize("phase", ["on_attempt", "back-off", "handshake", "replay"])
 
 
 @each_phase
-async def test_cancelling(connect: Connect, kind: str, phase: str) -> None:
+async def test_cancelling(connect: Connect, phase: str) -> None:
     """Cancelling the body ends the session at once, in every phase, and leaves nothing behind."""
-    if IS_LEGACY and (kind, phase) == ("sync", "handshake"):
-        pytest.skip(LEAVES_A_THREAD)
     began = time.monotonic()
     with anyio.CancelScope() as scope:
         async with in_phase(phase, connect):
@@ -85,10 +80,8 @@ async def test_cancelling(connect: Connect, kind: str, phase: str) -> None:
 
 
 @each_phase
-async def test_an_exception_in_the_body(connect: Connect, kind: str, phase: str) -> None:
+async def test_an_exception_in_the_body(connect: Connect, phase: str) -> None:
     """An exception ends the session at once, in every phase, and comes out as itself."""
-    if IS_LEGACY and (kind, phase) == ("sync", "handshake"):
-        pytest.skip(LEAVES_A_THREAD)
     began = time.monotonic()
     with pytest.raises(ZeroDivisionError):
         async with in_phase(phase, connect):
