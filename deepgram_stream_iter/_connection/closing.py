@@ -56,7 +56,8 @@ class Closing:
             text = (
                 f"a handler of the application raised {type(cause).__name__}, and the SDK stopped listening"
             )
-            if code in (None, NORMAL):  # any other code shows that the stream had ended before
+            # Any other code shows that the stream was lost before, unless nothing was to come any more.
+            if code in (None, NORMAL) or self.answer == "metadata":
                 error = CallbackError(text)
                 error.__cause__ = cause
                 return End(error)
