@@ -117,7 +117,7 @@ class AcrossThreads:
         try:
             return await asyncio.wrap_future(connecting)
         except asyncio.CancelledError:
-            self._worker.submit(_undo_late, connecting, undo)
+            self._worker.submit(lambda: undo(connecting.result()))
             dropper = WorkerThread("deepgram_stream_iter-drop")
             dropper.start()
             dropper.submit(self._drop, connecting)
@@ -148,13 +148,16 @@ class AcrossThreads:
         self._worker.end()
 
     def _handle(self, handle: Callable[[], Awaitable[None] | None]) -> None:
-        wait = handle()
-        if wait is None:
-            self._crossing.release()
-            return
-        waiting = asyncio.ensure_future(wait)
-        self._waiting.add(waiting)
-        waiting.add_done_callback(self._release)
+        wait = None
+        try:
+            wait = handle()
+        finally:  # else, should that raise after all, every later callback would wait for ever
+            if wait is None:
+                self._crossing.release()
+        if wait is not None:
+            waiting = asyncio.ensure_future(wait)
+            self._waiting.add(waiting)
+            waiting.add_done_callback(self._release)
 
     def _release(self, waiting: asyncio.Task[None]) -> None:
         self._waiting.discard(waiting)
@@ -208,8 +211,3 @@ def _call(called: concurrent.futures.Future[T], function: Callable[..., T], *arg
         called.set_exception(error)
     else:
         called.set_result(result)
-
-
-def _undo_late(connecting: concurrent.futures.Future[Any], undo: Callable[[Any], object]) -> None:
-    if connecting.exception() is None:
-        undo(connecting.result())
