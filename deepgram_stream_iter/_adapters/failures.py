@@ -35,7 +35,7 @@ _HINTS = {
 
 
 def connect_error(failure: BaseException) -> ConnectError | None:
-    """Make a ConnectError of what the SDK raised when connecting; None when it is something else.
+    """Return the ConnectError for what the SDK raised when connecting; None when it is something else.
 
     Only what is known to hold no secret is taken over: up to SDK 7.0 the text of `ApiError` holds the API key.
     """
@@ -73,7 +73,7 @@ def connect_error(failure: BaseException) -> ConnectError | None:
 
 
 def authorization_error(failure: Exception) -> ConnectError | None:
-    """Make a ConnectError of what a function that gives the authorization raised; None when it is the application's own.
+    """Return the ConnectError for what a function that gives the authorization raised; None when it is the application's own.
 
     Not its own are what the SDK raises, by which it may ask for a token, and what is worth another try.
     """
@@ -94,7 +94,7 @@ def authorization_error(failure: Exception) -> ConnectError | None:
 
 
 def came_from_a_handler(failure: BaseException) -> bool:
-    """Tell whether an exception out of the SDK's listener was raised by a callback that the SDK called."""
+    """Return whether an exception out of the SDK's listener was raised by a callback that the SDK called."""
     return any(name in _EMITTERS for name in _functions(failure.__traceback__))
 
 
@@ -115,7 +115,7 @@ def _is_transient(status: int) -> bool:
 
 
 def _is_of_the_network(error: BaseException) -> bool:
-    """Tell whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
+    """Return whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
     names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
     is_of_a_file = getattr(error, "filename", None) is not None  # these are OSErrors as well
     is_network_error = isinstance(error, _NETWORK_ERRORS) and not is_of_a_file
@@ -123,7 +123,7 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 
 def _is_quotable(error: BaseException) -> bool:
-    """Tell whether the text is Python's own; that of another library may show a URL, and that a key."""
+    """Return whether the text is Python's own; that of another library may show a URL, and that a key."""
     return isinstance(error, OSError) and type(error).__module__ in _PYTHONS_OWN
 
 

@@ -43,7 +43,7 @@ AGREED = {
 def test_the_agreed_end(
     code: int | None,
     endpoint: Endpoint,
-    asked: bool,
+    asked: bool,  # noqa: FBT001
     answer: Answer,
     reconnects: bool,  # noqa: FBT001
 ) -> None:
