@@ -15,7 +15,7 @@ from ._connection import Connection, Owner
 from ._errors import ConnectError
 from ._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from ._outcome import never_ready
-from ._recovery.back_off import BackOff, is_worth_another_try
+from ._recovery.back_off import BackOff, is_retryable
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Dialer:
 
     def is_to_follow(self, failure: Exception | None) -> bool:
         """Tell whether another connection is to follow on one that ended so, or could not be made."""
-        return self.back_off is not None and is_worth_another_try(failure)
+        return self.back_off is not None and is_retryable(failure)
 
     async def connect(self, tasks: anyio.abc.TaskGroup) -> Exception | None:
         """Make a connection, which runs in `tasks`; give the error where it does not become ready."""

@@ -10,7 +10,7 @@ from deepgram_stream_iter._options import DAY_SECONDS, Reconnect, ReconnectAttem
 from deepgram_stream_iter._outcome import FATAL_CODES
 
 
-def is_worth_another_try(error: Exception | None) -> bool:
+def is_retryable(error: Exception | None) -> bool:
     """Tell whether a connection that ended with this error is to be made again."""
     if isinstance(error, ConnectionLost):
         return error.code not in FATAL_CODES

@@ -17,8 +17,8 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
 )
 from deepgram_stream_iter._recovery.back_off import BackOff
+from deepgram_stream_iter._recovery.deduplicator import Deduplicator
 from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
-from deepgram_stream_iter._recovery.overlap import Overlap
 from deepgram_stream_iter._recovery.timeline import Timeline
 from deepgram_stream_iter._recovery.utterance import CutUtterances
 
@@ -34,18 +34,22 @@ class Recovery:
             else OpaqueMemory(reconnect.replay_seconds)
         )
         self._back_off = back_off
-        self._timeline, self._overlap, self._utterances = Timeline(), Overlap(), CutUtterances(query)
+        self._timeline, self._deduplicator, self._utterances = (
+            Timeline(),
+            Deduplicator(),
+            CutUtterances(query),
+        )
         self.audio_seconds_replayed = 0.0
         self.audio_seconds_lost = 0.0
 
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
         """Give what the session hands out for an event of the connection; nothing where it says nothing new."""
-        before = self._overlap.finalized_seconds
-        taken = self._overlap.take(self._timeline.place(event))
+        before = self._deduplicator.finalized_seconds
+        taken = self._deduplicator.take(self._timeline.place(event))
         if taken is None:
             return []
         if isinstance(taken, (TranscriptEvent, TurnStateEvent)):
-            finalized = self._overlap.finalized_seconds
+            finalized = self._deduplicator.finalized_seconds
             is_final = isinstance(taken, EndOfTurnEvent) or (
                 isinstance(taken, TranscriptEvent) and taken.is_final
             )
@@ -57,17 +61,17 @@ class Recovery:
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:
         """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""
-        finalized = self._overlap.finalized_seconds
+        finalized = self._deduplicator.finalized_seconds
         begin, gap, replayed = self.memory.rewind(finalized, self._timeline.heard_seconds)
         self._timeline.begin(begin)
-        self._overlap.resume(begin)
+        self._deduplicator.resume(begin)
         self._utterances.resume()
         self.audio_seconds_replayed += replayed
         return replayed, self._gap(gap)
 
     def end(self) -> AudioGapEvent | None:
         """Tell what audio is lost when the session ends without its tail."""
-        return self._gap(self.memory.rest(self._overlap.finalized_seconds))
+        return self._gap(self.memory.rest(self._deduplicator.finalized_seconds))
 
     def _gap(self, gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
         if gap is None:

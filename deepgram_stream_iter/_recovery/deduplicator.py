@@ -29,7 +29,7 @@ _ONSET_SECONDS = 3.0
 """While nobody speaks Flux ends no turn; audio this much older than what it has heard holds no beginning of one."""
 
 
-class Overlap:
+class Deduplicator:
     """Follows the events of a session, which are on its one clock; knows from where a replay has to begin."""
 
     def __init__(self) -> None:

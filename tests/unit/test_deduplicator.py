@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent, Word
-from deepgram_stream_iter._recovery.overlap import Overlap
+from deepgram_stream_iter._recovery.deduplicator import Deduplicator
 
 
 def words(text: str) -> tuple[Word, ...]:
@@ -53,19 +53,19 @@ START, UPDATE, EAGER, RESUMED, END = (
 )
 
 
-def resumed(overlap: Overlap, begin_seconds: float | None = None) -> Overlap:
+def resumed(deduplicator: Deduplicator, begin_seconds: float | None = None) -> Deduplicator:
     """Lose the connection; the next one is sent the audio from there on, else from what is not finalised."""
-    overlap.resume(overlap.finalized_seconds if begin_seconds is None else begin_seconds)
-    return overlap
+    deduplicator.resume(deduplicator.finalized_seconds if begin_seconds is None else begin_seconds)
+    return deduplicator
 
 
-def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Overlap:
+def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Deduplicator:
     """Give what follows a session in which these events came before the connection was lost."""
-    overlap = Overlap()
-    overlap.resume(0.0)
+    deduplicator = Deduplicator()
+    deduplicator.resume(0.0)
     for event in events:
-        assert overlap.take(event) is event
-    return resumed(overlap, begin_seconds)
+        assert deduplicator.take(event) is event
+    return resumed(deduplicator, begin_seconds)
 
 
 def heard(event: AnyStreamEvent | None) -> tuple[object, ...]:
@@ -83,15 +83,15 @@ def heard(event: AnyStreamEvent | None) -> tuple[object, ...]:
 )
 def test_one_connection_is_left_alone(pieces: list[tuple[float, bool]], channel: int | None) -> None:
     """On one connection every event is the very same, whatever its times are."""
-    overlap = Overlap()
-    overlap.resume(0.0)
+    deduplicator = Deduplicator()
+    deduplicator.resume(0.0)
     for start, is_final in pieces:
         for event in (
             final(start, start + 1, "a@0-1", is_final=is_final, channel_index=channel),
             StreamEvent.SpeechStarted(timestamp=start, channel_index=channel),
             StreamEvent.UtteranceEnd(last_word_end=start, channel_index=channel),
         ):
-            assert overlap.take(event) is event
+            assert deduplicator.take(event) is event
 
 
 @pytest.mark.parametrize(
@@ -151,40 +151,40 @@ def test_an_interim_repeats() -> None:
 def test_a_final_without_times() -> None:
     """What has no times is handed out as it is, and says nothing about what is final."""
     event = StreamEvent.Transcript(transcript="a", is_final=True)
-    overlap = after(final(0, 2))
-    assert overlap.take(event) is event
-    assert overlap.finalized_seconds == 2
+    deduplicator = after(final(0, 2))
+    assert deduplicator.take(event) is event
+    assert deduplicator.finalized_seconds == 2
 
 
 def test_what_is_final() -> None:
     """Finals move the place where a replay begins, interims and earlier finals do not."""
-    overlap = Overlap()
-    places = [overlap.finalized_seconds]
+    deduplicator = Deduplicator()
+    places = [deduplicator.finalized_seconds]
     for event in (final(0, 2), final(2, 4, is_final=False), final(0, 1), final(2, 3)):
-        overlap.take(event)
-        places.append(overlap.finalized_seconds)
+        deduplicator.take(event)
+        places.append(deduplicator.finalized_seconds)
     assert places == [0, 2, 2, 2, 3]
 
 
 def test_after_a_gap() -> None:
     """Audio that is lost is not asked for again, also when the next connection is lost before its first final."""
-    overlap = after(final(0, 2), begin_seconds=5.0)
-    assert overlap.finalized_seconds == 5
-    assert resumed(overlap).finalized_seconds == 5
-    assert heard(overlap.take(final(5, 6, "a@5-6"))) == (5, 6, "a", "A")
+    deduplicator = after(final(0, 2), begin_seconds=5.0)
+    assert deduplicator.finalized_seconds == 5
+    assert resumed(deduplicator).finalized_seconds == 5
+    assert heard(deduplicator.take(final(5, 6, "a@5-6"))) == (5, 6, "a", "A")
 
 
 def test_channels() -> None:
     """A replay begins where the slowest channel is; each is trimmed by its own finals."""
-    overlap = after(
+    deduplicator = after(
         final(0, 5, "a@0-1", channel_index=0, channel_count=2), final(0, 2, channel_index=1, channel_count=2)
     )
-    assert overlap.finalized_seconds == 2
-    ahead = overlap.take(final(2, 6, "b@4-5 c@5-6", channel_index=0, channel_count=2))
-    behind = overlap.take(final(2, 6, "b@4-5 c@5-6", channel_index=1, channel_count=2))
+    assert deduplicator.finalized_seconds == 2
+    ahead = deduplicator.take(final(2, 6, "b@4-5 c@5-6", channel_index=0, channel_count=2))
+    behind = deduplicator.take(final(2, 6, "b@4-5 c@5-6", channel_index=1, channel_count=2))
     assert heard(ahead) == (5, 6, "c", "C")
     assert heard(behind) == (2, 6, "b c", "B C")
-    assert overlap.finalized_seconds == 6
+    assert deduplicator.finalized_seconds == 6
 
 
 def test_a_channel_that_has_said_nothing() -> None:
@@ -206,11 +206,11 @@ def utterance_end(seconds: float | None, channel: int) -> AnyStreamEvent:
 @pytest.mark.parametrize("make", [speech_started, utterance_end])
 def test_repeated_marks(make: Callable[[float | None, int], AnyStreamEvent]) -> None:
     """What was told before the connection was lost is not told again; what is later, or of another channel, is."""
-    overlap = after(make(1.0, 0), make(3.0, 0))
-    assert [overlap.take(make(seconds, 0)) for seconds in (1.0, 2.0, 3.0)] == [None] * 3
+    deduplicator = after(make(1.0, 0), make(3.0, 0))
+    assert [deduplicator.take(make(seconds, 0)) for seconds in (1.0, 2.0, 3.0)] == [None] * 3
     for event in (make(3.5, 0), make(3.5, 0), make(1.0, 1), make(None, 0)):
-        assert overlap.take(event) is event
-    assert resumed(overlap).take(make(3.5, 0)) is None
+        assert deduplicator.take(event) is event
+    assert resumed(deduplicator).take(make(3.5, 0)) is None
 
 
 def test_marks_of_one_kind_say_nothing_of_the_other() -> None:
@@ -239,31 +239,31 @@ CUT = (
 
 def test_turns_are_counted_on() -> None:
     """`turn_index` goes on from connection to connection, whether one was lost in a turn or between two."""
-    overlap = after(turn(START, 1, "a@0-1"), turn(END, 2, "a@0-1"))
+    deduplicator = after(turn(START, 1, "a@0-1"), turn(END, 2, "a@0-1"))
     for index in (1, 2):
-        started = overlap.take(turn(START, index + 2, "b@2-3"))
+        started = deduplicator.take(turn(START, index + 2, "b@2-3"))
         assert (started, type(started)) == (turn(START, index + 2, "b@2-3", index), START)
-        assert overlap.take(turn(END, index + 2, "b@2-3")) == turn(END, index + 2, "b@2-3", index)
-        resumed(overlap)
-    assert overlap.take(turn(UPDATE, 9, "")) == turn(UPDATE, 9, "", 3)
-    assert overlap.take(turn(START, 9, "c@8-9", 1)) == turn(START, 9, "c@8-9", 4)
+        assert deduplicator.take(turn(END, index + 2, "b@2-3")) == turn(END, index + 2, "b@2-3", index)
+        resumed(deduplicator)
+    assert deduplicator.take(turn(UPDATE, 9, "")) == turn(UPDATE, 9, "", 3)
+    assert deduplicator.take(turn(START, 9, "c@8-9", 1)) == turn(START, 9, "c@8-9", 4)
 
 
 def test_a_turn_without_a_number() -> None:
     """A server that counts no turns gets no numbers from us, and each turn starts and ends once all the same."""
-    overlap = after(turn(START, 1, "a@0-1", None), turn(END, 2, "a@0-1", None))
-    assert overlap.finalized_seconds == 2
+    deduplicator = after(turn(START, 1, "a@0-1", None), turn(END, 2, "a@0-1", None))
+    assert deduplicator.finalized_seconds == 2
     event = turn(START, 4, "b@2-3", None)
-    assert overlap.take(event) is event
-    resumed(overlap)
-    kinds = [type(overlap.take(turn(kind, 5.0, "b@2-3", None))) for kind in (START, END, START, END)]
+    assert deduplicator.take(event) is event
+    resumed(deduplicator)
+    kinds = [type(deduplicator.take(turn(kind, 5.0, "b@2-3", None))) for kind in (START, END, START, END)]
     assert kinds == [UPDATE, END, START, END]
 
 
 def test_no_second_start() -> None:
     """The turn that was cut is replayed as a whole: its start is told as an update, and its end comes once."""
-    overlap = after(*CUT)
-    assert overlap.finalized_seconds == 2
+    deduplicator = after(*CUT)
+    assert deduplicator.finalized_seconds == 2
     replay = [
         turn(START, 3.1, "b@2-3", 0, 2.0),
         turn(UPDATE, 4.1, "b@2-3 c@3-4", 0, 2.0),
@@ -273,7 +273,7 @@ def test_no_second_start() -> None:
         turn(START, 8.0, "e@7-8", 1, 6.1),
     ]
     kinds = (UPDATE, UPDATE, EAGER, RESUMED, END, START)
-    taken = [overlap.take(event) for event in replay]
+    taken = [deduplicator.take(event) for event in replay]
     assert [type(event) for event in taken] == list(kinds)
     for event, before in zip(taken, replay, strict=True):
         assert isinstance(event, TurnStateEvent)
@@ -284,7 +284,7 @@ def test_no_second_start() -> None:
             before.end,
             before.turn_index + 1,
         )
-    assert overlap.finalized_seconds == 6.1
+    assert deduplicator.finalized_seconds == 6.1
 
 
 def test_what_the_replay_keeps_of_an_event() -> None:
@@ -299,9 +299,9 @@ def test_what_the_replay_keeps_of_an_event() -> None:
 @pytest.mark.parametrize("first", [START, UPDATE], ids=["StartOfTurn", "TurnUpdate"])
 def test_an_eager_end_is_taken_back(first: Any) -> None:
     """Where the connection was lost after an EagerEndOfTurn, the turn is resumed, once."""
-    overlap = after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0))
+    deduplicator = after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0))
     kinds = [
-        type(overlap.take(turn(kind, 3.0 + number, "b@2-3", 0, 2.0)))
+        type(deduplicator.take(turn(kind, 3.0 + number, "b@2-3", 0, 2.0)))
         for number, kind in enumerate((first, UPDATE, EAGER, END))
     ]
     assert kinds == [RESUMED, UPDATE, EAGER, END]
@@ -310,80 +310,80 @@ def test_an_eager_end_is_taken_back(first: Any) -> None:
 @pytest.mark.parametrize("first", [EAGER, END], ids=["EagerEndOfTurn", "EndOfTurn"])
 def test_an_eager_end_that_was_right(first: Any) -> None:
     """A replay that comes to the end at once takes nothing back."""
-    overlap = after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0))
-    assert type(overlap.take(turn(first, 4.0, "b@2-3 c@3-4", 0, 2.0))) is first
+    deduplicator = after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0))
+    assert type(deduplicator.take(turn(first, 4.0, "b@2-3 c@3-4", 0, 2.0))) is first
 
 
 def test_an_eager_end_that_was_resumed_is_over() -> None:
     """A turn that had gone on after its EagerEndOfTurn is not resumed again."""
-    overlap = after(*CUT, turn(EAGER, 4, "b@2-3", 1, 2.0), turn(RESUMED, 5, "b@2-3 c@4-5", 1, 2.0))
-    assert type(overlap.take(turn(START, 3, "b@2-3", 0, 2.0))) is UPDATE
+    deduplicator = after(*CUT, turn(EAGER, 4, "b@2-3", 1, 2.0), turn(RESUMED, 5, "b@2-3 c@4-5", 1, 2.0))
+    assert type(deduplicator.take(turn(START, 3, "b@2-3", 0, 2.0))) is UPDATE
 
 
 def test_an_eager_end_that_was_cut_twice() -> None:
     """A connection that brings no word of the turn does not make the EagerEndOfTurn forgotten."""
-    overlap = resumed(after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0)))
-    assert overlap.take(turn(UPDATE, 2.1, "", 0, 2.0)) is None
-    resumed(overlap)
-    assert type(overlap.take(turn(START, 3, "b@2-3", 0, 2.0))) is RESUMED
+    deduplicator = resumed(after(*CUT, turn(EAGER, 4.0, "b@2-3 c@3-4", 1, 2.0)))
+    assert deduplicator.take(turn(UPDATE, 2.1, "", 0, 2.0)) is None
+    resumed(deduplicator)
+    assert type(deduplicator.take(turn(START, 3, "b@2-3", 0, 2.0))) is RESUMED
 
 
 def test_updates_before_the_first_word() -> None:
     """The turn goes on while the replay has not come to its first word: that it is empty is not told, and final is nothing."""
-    overlap = after(*CUT)
-    assert [overlap.take(turn(UPDATE, end, "", 0, 2.0)) for end in (2.1, 6.9)] == [None, None]
-    assert overlap.finalized_seconds == 2
+    deduplicator = after(*CUT)
+    assert [deduplicator.take(turn(UPDATE, end, "", 0, 2.0)) for end in (2.1, 6.9)] == [None, None]
+    assert deduplicator.finalized_seconds == 2
 
 
 def test_a_turn_that_nobody_hears_again() -> None:
     """Once the replay has gone past the turn in silence, that has ended with what was heard of it; the next is another."""
-    overlap = after(*CUT)
-    ended = overlap.take(turn(UPDATE, 7.0, "", 0, 2.0))
+    deduplicator = after(*CUT)
+    ended = deduplicator.take(turn(UPDATE, 7.0, "", 0, 2.0))
     assert isinstance(ended, StreamEvent.EndOfTurn)
     assert (ended.turn_index, ended.transcript, ended.confirmed) == (1, "B C", False)
-    assert overlap.finalized_seconds == 4
-    assert overlap.take(turn(UPDATE, 9.0, "", 0, 2.0)) == turn(UPDATE, 9.0, "", 2, 2.0)
-    assert overlap.finalized_seconds == 6
-    assert overlap.take(turn(START, 10.0, "d@9-10", 0, 2.0)) == turn(START, 10.0, "d@9-10", 2, 2.0)
-    resumed(overlap)
-    assert overlap.take(turn(START, 10.0, "d@9-10", 0, 6.0)) == turn(UPDATE, 10.0, "d@9-10", 2, 2.0)
+    assert deduplicator.finalized_seconds == 4
+    assert deduplicator.take(turn(UPDATE, 9.0, "", 0, 2.0)) == turn(UPDATE, 9.0, "", 2, 2.0)
+    assert deduplicator.finalized_seconds == 6
+    assert deduplicator.take(turn(START, 10.0, "d@9-10", 0, 2.0)) == turn(START, 10.0, "d@9-10", 2, 2.0)
+    resumed(deduplicator)
+    assert deduplicator.take(turn(START, 10.0, "d@9-10", 0, 6.0)) == turn(UPDATE, 10.0, "d@9-10", 2, 2.0)
 
 
 def test_a_turn_that_was_taken_up_again() -> None:
     """Once the replay has come to words of the turn it is the server's to end it, whatever becomes of the words."""
-    overlap = after(*CUT)
-    overlap.take(turn(START, 3.0, "b@2-3", 0, 2.0))
-    assert overlap.take(turn(UPDATE, 9.0, "", 0, 2.0)) is None
-    assert overlap.take(turn(END, 9.5, "b@2-3 c@3-4", 0, 2.0)) == turn(END, 9.5, "b@2-3 c@3-4", 1, 2.0)
+    deduplicator = after(*CUT)
+    deduplicator.take(turn(START, 3.0, "b@2-3", 0, 2.0))
+    assert deduplicator.take(turn(UPDATE, 9.0, "", 0, 2.0)) is None
+    assert deduplicator.take(turn(END, 9.5, "b@2-3 c@3-4", 0, 2.0)) == turn(END, 9.5, "b@2-3 c@3-4", 1, 2.0)
 
 
 def test_a_turn_cut_twice_that_nobody_hears_again() -> None:
     """It ends with all that was heard of it, in whichever hearing."""
-    overlap = after(*CUT)
-    overlap.take(turn(START, 3.0, "b@2-3", 0, 2.0))
-    resumed(overlap)
-    assert overlap.take(turn(UPDATE, 6.9, "", 0, 2.0)) is None
-    ended = overlap.take(turn(UPDATE, 7.0, "", 0, 2.0))
+    deduplicator = after(*CUT)
+    deduplicator.take(turn(START, 3.0, "b@2-3", 0, 2.0))
+    resumed(deduplicator)
+    assert deduplicator.take(turn(UPDATE, 6.9, "", 0, 2.0)) is None
+    ended = deduplicator.take(turn(UPDATE, 7.0, "", 0, 2.0))
     assert isinstance(ended, StreamEvent.EndOfTurn)
     assert (ended.transcript, ended.end) == ("B C", 4.0)
 
 
 def test_an_end_without_words() -> None:
     """An end of the turn is an end, even where the second hearing came to no word."""
-    overlap = after(*CUT)
-    assert overlap.take(turn(END, 5.0, "", 0, 2.0)) == turn(END, 5.0, "", 1, 2.0)
-    assert overlap.finalized_seconds == 5
-    assert overlap.take(turn(START, 7.0, "d@6-7", 1, 5.0)) == turn(START, 7.0, "d@6-7", 2, 5.0)
+    deduplicator = after(*CUT)
+    assert deduplicator.take(turn(END, 5.0, "", 0, 2.0)) == turn(END, 5.0, "", 1, 2.0)
+    assert deduplicator.finalized_seconds == 5
+    assert deduplicator.take(turn(START, 7.0, "d@6-7", 1, 5.0)) == turn(START, 7.0, "d@6-7", 2, 5.0)
 
 
 def test_words_from_before_the_replay() -> None:
     """Where the beginning of a turn cannot be replayed, what was heard of it before is kept, and so is its start."""
-    overlap = after(*CUT, begin_seconds=3.0)
-    first = overlap.take(turn(START, 4.0, "c@3-4", 0, 3.0))
+    deduplicator = after(*CUT, begin_seconds=3.0)
+    first = deduplicator.take(turn(START, 4.0, "c@3-4", 0, 3.0))
     assert first == turn(UPDATE, 4.0, "b@2-3 c@3-4", 1, 2.0)
-    last = overlap.take(turn(END, 5.0, "c@3-4 d@4-5", 0, 3.0))
+    last = deduplicator.take(turn(END, 5.0, "c@3-4 d@4-5", 0, 3.0))
     assert last == turn(END, 5.0, "b@2-3 c@3-4 d@4-5", 1, 2.0)
-    assert overlap.take(turn(START, 7.0, "e@6-7", 1, 5.0)) == turn(START, 7.0, "e@6-7", 2, 5.0)
+    assert deduplicator.take(turn(START, 7.0, "e@6-7", 1, 5.0)) == turn(START, 7.0, "e@6-7", 2, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -399,10 +399,10 @@ def test_which_words_are_kept(begin: float, kept: str) -> None:
 
 def test_words_without_times_are_not_kept() -> None:
     """Nobody knows whether the replay holds a word that has no times."""
-    overlap = after(turn(START, 1, "a b"), begin_seconds=1.0)
-    assert overlap.take(turn(START, 2, "c", 0, 1.0)) == turn(UPDATE, 2, "c", 0, 0.0)
-    resumed(overlap, 2.0)
-    assert overlap.take(turn(START, 3, "d", 0, 2.0)) == turn(UPDATE, 3, "d", 0, 0.0)
+    deduplicator = after(turn(START, 1, "a b"), begin_seconds=1.0)
+    assert deduplicator.take(turn(START, 2, "c", 0, 1.0)) == turn(UPDATE, 2, "c", 0, 0.0)
+    resumed(deduplicator, 2.0)
+    assert deduplicator.take(turn(START, 3, "d", 0, 2.0)) == turn(UPDATE, 3, "d", 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -417,20 +417,22 @@ def test_words_without_times_are_not_kept() -> None:
 )
 def test_a_turn_that_is_cut_twice(middle: list[AnyStreamEvent]) -> None:
     """A replay that is cut too changes nothing: it is one turn, and no word is forgotten that only the first hearing had."""
-    overlap = after(*CUT)
+    deduplicator = after(*CUT)
     for event in middle:
-        overlap.take(event)
-    resumed(overlap, 4.0)
-    assert overlap.take(turn(START, 6.0, "e@5-6", 0, 4.0)) == turn(UPDATE, 6.0, "b@2-3 c@3-4 e@5-6", 1, 2.0)
-    assert overlap.take(turn(END, 6.0, "e@5-6", 0, 4.0)) == turn(END, 6.0, "b@2-3 c@3-4 e@5-6", 1, 2.0)
-    assert overlap.finalized_seconds == 6
+        deduplicator.take(event)
+    resumed(deduplicator, 4.0)
+    assert deduplicator.take(turn(START, 6.0, "e@5-6", 0, 4.0)) == turn(
+        UPDATE, 6.0, "b@2-3 c@3-4 e@5-6", 1, 2.0
+    )
+    assert deduplicator.take(turn(END, 6.0, "e@5-6", 0, 4.0)) == turn(END, 6.0, "b@2-3 c@3-4 e@5-6", 1, 2.0)
+    assert deduplicator.finalized_seconds == 6
 
 
 def test_a_turn_that_ends_earlier_the_second_time() -> None:
     """Where the replay makes two turns of the one that was cut, the second is a turn of its own."""
-    overlap = after(*CUT)
+    deduplicator = after(*CUT)
     taken = [
-        overlap.take(event)
+        deduplicator.take(event)
         for event in (
             turn(START, 3.0, "b@2-3", 0, 2.0),
             turn(END, 3.0, "b@2-3", 0, 2.0),
@@ -446,7 +448,7 @@ def test_a_turn_that_ends_earlier_the_second_time() -> None:
 
 def test_silence_is_final() -> None:
     """While nobody speaks, all but the last 3 s is final; while somebody does, nothing of the turn is."""
-    overlap = Overlap()
+    deduplicator = Deduplicator()
     places: list[float] = []
     for event in (
         turn(UPDATE, 2.0),
@@ -459,6 +461,6 @@ def test_silence_is_final() -> None:
         turn(UPDATE, 22.0, "", 1),
         turn(UPDATE, 25.0, "", 1),
     ):
-        assert overlap.take(event) is event
-        places.append(overlap.finalized_seconds)
+        assert deduplicator.take(event) is event
+        places.append(deduplicator.finalized_seconds)
     assert places == [0, 7, 7, 7, 7, 7, 21, 21, 22]
