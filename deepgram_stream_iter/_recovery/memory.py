@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from deepgram_stream_iter._audio import RawFormat, container_head
+from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._recovery.container import container_head
 
 _OPAQUE_BYTES_PER_SECOND = 32_000
 """What a second of audio is taken to need at most, where its bytes are not time."""
@@ -125,7 +126,7 @@ class OpaqueMemory:
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit = int(limit_seconds * _OPAQUE_BYTES_PER_SECOND)
-        self._head = b""
+        self._head: bytes | None = None  # of the container, empty where there is none
         self._waiting: deque[bytes] = deque()
         self._waiting_size = 0
         self._is_head_due = False  # before anything that waits
@@ -143,7 +144,8 @@ class OpaqueMemory:
 
     def add(self, frame: bytes) -> None:
         """Keep a frame; where that is too much, the oldest go."""
-        self._head = self._head or container_head(frame)
+        if self._head is None:
+            self._head = container_head(frame)
         self._waiting.append(frame)
         self._waiting_size += len(frame)
         while self._waiting_size > self._limit and len(self._waiting) > 1:
@@ -157,7 +159,7 @@ class OpaqueMemory:
     def take(self, size: int = 0) -> bytes:
         """Give the next frame to send, whole whatever the size; empty when there is none."""
         del size
-        if self._is_head_due:
+        if self._is_head_due and self._head:
             self._is_head_due, self._is_begun = False, True
             return self._head
         if not self._waiting:

@@ -107,7 +107,8 @@ async def test_a_socket_that_is_closed_and_nobody_knows_yet(*, is_raw: bool) -> 
     memory.rewind(0.0, 0.0)
     begin(second)
     assert await catch_up(second)
-    assert b"".join(second.sent) == b"1a2b3c"  # of opaque audio this is the head, which is sent again
+    # Of opaque audio nothing is sent twice, so what was on its way is lost.
+    assert b"".join(second.sent) == (b"1a2b3c" if is_raw else b"2b3c")
 
 
 async def test_a_replay_that_comes_to_no_end() -> None:
