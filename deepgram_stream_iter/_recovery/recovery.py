@@ -56,7 +56,7 @@ class Recovery:
             if is_final and (taken.transcript or finalized > before):
                 self._back_off.progress()
             self.memory.finalized(finalized)
-        ended = self._utterances.end(taken)
+        ended = self._utterances.end_before(taken)
         return [taken] if ended is None else [ended, taken]
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:

@@ -23,6 +23,7 @@ from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.memory import RawMemory
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._transcript import UtteranceAssembler
 
 BLOCK_SIZE = 4
 AUDIO = b"".join(struct.pack("<I", number) for number in range(2500))
@@ -471,3 +472,26 @@ def test_any_life_of_flux(data: st.DataObject, rate: int, pattern: Any) -> None:
     life = live_flux(data, rate, pattern)
     life.check()
     life.check_sums()
+
+
+def test_a_pause_across_a_lost_connection() -> None:
+    """Two utterances with a pause between them stay two where the connection is lost in the pause."""
+    query = {
+        "encoding": "linear16",
+        "sample_rate": "16000",
+        "utterance_end_ms": "1000",
+        "endpointing": "false",
+    }
+    recovery, assembler = Recovery(BackOff(Reconnect()), query), UtteranceAssembler()
+    recovery.resume()
+    recovery.memory.add(bytes(32_000 * 5))
+    recovery.memory.take(32_000 * 5)
+    much = Word("much", start=0.7, end=1.5)
+    yes = Word("yes", start=2.0, end=2.6)
+    first = StreamEvent.Transcript(transcript="much", words=(much,), is_final=True, start=0.0, duration=1.6)
+    second = StreamEvent.Transcript(transcript="yes", words=(yes,), is_final=True, start=0.0, duration=3.7)
+    taken = recovery.take(first)
+    recovery.resume()
+    taken += recovery.take(second)
+    utterances = [assembler.add(event) for event in taken] + assembler.end()
+    assert [utterance.text for utterance in utterances if utterance] == ["much", "yes"]
