@@ -7,6 +7,7 @@ audio    the outbox -> `memory` -> the connection; back to what is not transcrib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._events import (
@@ -14,7 +15,6 @@ from deepgram_stream_iter._events import (
     AudioGapEvent,
     EndOfTurnEvent,
     TranscriptEvent,
-    TurnStateEvent,
 )
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.deduplicator import Deduplicator
@@ -43,21 +43,19 @@ class Recovery:
         self.audio_seconds_lost = 0.0
 
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
-        """Give what the session hands out for an event of the connection; nothing where it says nothing new."""
+        """Return what the session hands out for an event of the connection; nothing where it says nothing new."""
         before = self._deduplicator.finalized_seconds
-        taken = self._deduplicator.take(self._timeline.place(event))
-        if taken is None:
+        new = self._deduplicator.take(self._timeline.place(event))
+        if new is None:
             return []
-        if isinstance(taken, (TranscriptEvent, TurnStateEvent)):
-            finalized = self._deduplicator.finalized_seconds
-            is_final = isinstance(taken, EndOfTurnEvent) or (
-                isinstance(taken, TranscriptEvent) and taken.is_final
-            )
-            if is_final and (taken.transcript or finalized > before):
-                self._back_off.progress()
-            self.memory.finalized(finalized)
-        ended = self._utterances.end_before(taken)
-        return [taken] if ended is None else [ended, taken]
+        if _is_final(new) and (new.transcript or self._deduplicator.finalized_seconds > before):
+            self._back_off.progress()
+        self.memory.finalized(self._deduplicator.finalized_seconds)
+        end = self._utterances.end_before(new)
+        if end is None:
+            return [new]
+        self._deduplicator.utterance_ended(end)
+        return [end, new]
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:
         """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""
@@ -79,3 +77,7 @@ class Recovery:
         start, end = gap
         self.audio_seconds_lost += 0.0 if end is None else end - start
         return AudioGapEvent(start=start, end=end)
+
+
+def _is_final(event: AnyStreamEvent) -> TypeGuard[TranscriptEvent | EndOfTurnEvent]:
+    return isinstance(event, EndOfTurnEvent) or (isinstance(event, TranscriptEvent) and event.is_final)

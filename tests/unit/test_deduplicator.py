@@ -99,8 +99,6 @@ def test_one_connection_is_left_alone(pieces: list[tuple[float, bool]], channel:
     [
         pytest.param(final(2, 3, "c@2-3"), (2, 3, "c", "C"), id="after"),
         pytest.param(final(1, 3, "b@1-2 c@2-3"), (2, 3, "c", "C"), id="words before go"),
-        pytest.param(final(0, 2, "a@0-1 b@1-2"), (2, 2, "", ""), id="nothing new"),
-        pytest.param(final(0, 1, "a@0-1"), (2, 2, "", ""), id="long before"),
         pytest.param(final(0, 3, "a@0-1"), (2, 3, "", ""), id="new silence"),
         pytest.param(final(1.5, 3, "b@1.5-2.6 c@2.6-3"), (2, 3, "b c", "B C"), id="more of the word after"),
         pytest.param(final(1.5, 3, "b@1.5-2.4 c@2.4-3"), (2, 3, "c", "C"), id="more of the word before"),
@@ -108,7 +106,6 @@ def test_one_connection_is_left_alone(pieces: list[tuple[float, bool]], channel:
         pytest.param(
             final(1, 3, "b c", transcript="b, c"), (2, 3, "b c", "b, c"), id="no times: all may be new"
         ),
-        pytest.param(final(1, 2, "b", transcript="b"), (2, 2, "", ""), id="no times: all was told"),
         pytest.param(final(1, 3, "b@1-2 x"), (2, 3, "x", "X"), id="one without times stays"),
     ],
 )
@@ -117,22 +114,110 @@ def test_trimming(event: TranscriptEvent, expected: tuple[object, ...]) -> None:
     assert heard(after(final(0, 2, "a@0-1 b@1-2")).take(event)) == expected
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(final(0, 2, "a@0-1 b@1-2"), id="the same"),
+        pytest.param(final(0, 1, "a@0-1"), id="long before"),
+        pytest.param(final(0, 1, speech_final=True), id="an endpoint long before"),
+        pytest.param(final(1, 2, "b", transcript="b"), id="words without times"),
+        pytest.param(final(0, 2), id="silence"),
+        pytest.param(final(0, 2, "a@0-1", is_final=False), id="an interim"),
+        pytest.param(final(1, 1.5, "b@1-2", is_final=False), id="an interim of the last word"),
+        pytest.param(final(0, 3, "a@0-1 b@1-2", is_final=False), id="an interim that brings silence"),
+    ],
+)
+def test_nothing_new(event: TranscriptEvent) -> None:
+    """What lies before the end of the last final is not handed out again."""
+    deduplicator = after(final(0, 2, "a@0-1 b@1-2"))
+    assert deduplicator.take(event) is None
+    assert deduplicator.finalized_seconds == 2
+
+
 @pytest.mark.parametrize("more", [{}, {"speech_final": True}, {"from_finalize": True, "channel_index": 0}])
-def test_flags_stay(more: dict[str, Any]) -> None:
-    """A final that is trimmed, be it to nothing, still is an endpoint, and all else that it was."""
+def test_what_is_left_is_as_it_was(more: dict[str, Any]) -> None:
+    """A final of which words are left still is an endpoint, and all else that it was."""
     raw = object()
-    for event in (final(0, 2, "a@0-1", raw=raw, **more), final(0, 3, "a@0-1 b@2-3", raw=raw, **more)):
-        taken = after(final(0, 2, "a@0-1", **more)).take(event)
+    event = final(0, 3, "a@0-1 b@2-3", raw=raw, confidence=0.5, **more)
+    taken = after(final(0, 2, "a@0-1", **more)).take(event)
+    assert isinstance(taken, TranscriptEvent)
+    assert taken.raw is raw
+    assert taken == replace(event, words=words("b@2-3"), transcript="B", start=2, duration=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "again", "expected"),
+    [
+        pytest.param(
+            [final(0, 2, "a@0-1", speech_final=True), final(3, 4, "b@3-4")],
+            (0, 2),
+            False,
+            id="the one before",
+        ),
+        pytest.param(
+            [final(0, 2, "a@0-1"), final(3, 4, "b@3-4")], (0, 3.4), False, id="within the last word"
+        ),
+        pytest.param([final(0, 2, "a@0-1")], (0, 1.1), True, id="after the last word"),
+        pytest.param(
+            [final(0, 2, "a@0-1")], (0, 0.96), True, id="at the last word, whose end is heard earlier"
+        ),
+        pytest.param([final(0, 2, "a@0-1", speech_final=True)], (0, 2), False, id="the same"),
+        pytest.param(
+            [final(0, 2, "a@0-1"), StreamEvent.UtteranceEnd(last_word_end=1.0)],
+            (0, 2),
+            False,
+            id="ended otherwise",
+        ),
+        pytest.param([final(0, 2, "a")], (0, 0.1), True, id="words without times"),
+        pytest.param([final(0, 2)], (0, 2), False, id="no words"),
+    ],
+)
+def test_an_endpoint_that_is_heard_again(
+    before: list[AnyStreamEvent], again: tuple[float, float], *, expected: bool
+) -> None:
+    """An old endpoint does not end the utterance that is open now; one that was not reported ends it, once."""
+    until = max(event.end or 0 for event in before if isinstance(event, TranscriptEvent))
+    for from_finalize in (False, True):
+        deduplicator = after(*before)
+        event = final(*again, "a@0-0.5", speech_final=True, from_finalize=from_finalize)
+        taken = deduplicator.take(event)
+        if expected or from_finalize:
+            assert heard(taken) == (until, until, "", "")
+            assert isinstance(taken, TranscriptEvent)
+            assert (taken.speech_final, taken.from_finalize) == (expected, from_finalize)
+        else:
+            assert taken is None
+        assert deduplicator.take(replace(event, from_finalize=False)) is None
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_an_endpoint_in_the_silence_after_the_words(*, is_open: bool) -> None:
+    """Silence that goes on behind what was final ends an utterance that is open, and no other again."""
+    deduplicator = after(final(0, 2, "a@0-1", speech_final=not is_open))
+    taken = deduplicator.take(final(0, 3, "a@0-1", speech_final=True))
+    assert heard(taken) == (2, 3, "", "")
+    assert isinstance(taken, TranscriptEvent)
+    assert taken.speech_final is is_open
+    later = final(3, 4, speech_final=True)
+    assert deduplicator.take(later) is later, "what is heard for the first time stays as it is"
+
+
+def test_rounded_times() -> None:
+    """What begins a microsecond before the last final ended is new, and stays as it is."""
+    event = final(1.999999, 3, speech_final=True)
+    assert after(final(0, 2)).take(event) is event
+    assert heard(after(final(0, 2)).take(final(1.99999, 3))) == (2, 3, "", "")
+
+
+def test_a_finalize_is_answered() -> None:
+    """The answer to a Finalize comes, emptied, also where the replay has not come to anything new."""
+    for end in (1.0, 2.0):
+        event = final(0, end, "a@0-1", from_finalize=True)
+        taken = after(final(0, 2, "a@0-1")).take(event)
+        assert heard(taken) == (2, 2, "", "")
         assert isinstance(taken, TranscriptEvent)
-        assert taken.raw is raw
-        assert taken.end == event.end
-        left: dict[str, Any] = {
-            "words": taken.words,
-            "transcript": taken.transcript,
-            "start": 2,
-            "duration": taken.duration,
-        }
-        assert taken == replace(event, **left)
+        assert taken.from_finalize
+        assert taken.raw is event.raw
 
 
 def test_the_words_are_written_as_they_were() -> None:
@@ -142,10 +227,17 @@ def test_the_words_are_written_as_they_were() -> None:
     assert heard(after(final(0, 2)).take(event))[-1] == "C d"
 
 
-def test_an_interim_repeats() -> None:
-    """Interims are superseded anyway, and are not trimmed."""
-    event = final(0, 1, "a@0-1", is_final=False)
-    assert after(final(0, 2, "a@0-1")).take(event) is event
+def test_interims_bring_only_new_words() -> None:
+    """Of an interim the words that are final go, as of a final; what it says moves no place."""
+    deduplicator = after(final(0, 2, "a@0-1"))
+    event = final(0, 3, "a@0-1 b@2-3", is_final=False)
+    for _ in range(2):
+        assert deduplicator.take(event) == replace(
+            event, start=2, duration=1, words=words("b@2-3"), transcript="B"
+        )
+    assert deduplicator.finalized_seconds == 2
+    later = final(2, 3, is_final=False)
+    assert deduplicator.take(later) is later
 
 
 def test_a_final_without_times() -> None:
@@ -205,10 +297,11 @@ def utterance_end(seconds: float | None, channel: int) -> AnyStreamEvent:
 
 @pytest.mark.parametrize("make", [speech_started, utterance_end])
 def test_repeated_marks(make: Callable[[float | None, int], AnyStreamEvent]) -> None:
-    """What was told before the connection was lost is not told again; what is later, or of another channel, is."""
+    """What was reported before the connection was lost is not reported again; what is later, or of another channel, is."""
     deduplicator = after(make(1.0, 0), make(3.0, 0))
     assert [deduplicator.take(make(seconds, 0)) for seconds in (1.0, 2.0, 3.0)] == [None] * 3
-    for event in (make(3.5, 0), make(3.5, 0), make(1.0, 1), make(None, 0)):
+    deduplicator.take(final(3, 3.5, "a@3.1-3.5", channel_index=0))
+    for event in (make(3.5, 0), make(3.5, 0), make(1.0, 1), make(None, 0), make(-1.0, 0)):
         assert deduplicator.take(event) is event
     assert resumed(deduplicator).take(make(3.5, 0)) is None
 
@@ -217,6 +310,63 @@ def test_marks_of_one_kind_say_nothing_of_the_other() -> None:
     """An utterance may end where, as the server tells, speech has started before."""
     event = StreamEvent.UtteranceEnd(last_word_end=1.0)
     assert after(StreamEvent.SpeechStarted(timestamp=1.0), final(0, 2)).take(event) is event
+
+
+@pytest.mark.parametrize(("seconds", "is_new"), [(1.0, False), (1.99, False), (2.0, True)])
+def test_a_speech_that_only_the_second_hearing_reports(seconds: float, *, is_new: bool) -> None:
+    """Speech whose words are final is no news; speech after them is."""
+    event = StreamEvent.SpeechStarted(timestamp=seconds)
+    assert after(final(0, 2, "a@1-2")).take(event) == (event if is_new else None)
+
+
+@pytest.mark.parametrize(("seconds", "is_new"), [(1.0, False), (3.4, False), (3.6, True), (4.1, True)])
+def test_an_utterance_end_that_only_the_second_hearing_reports(seconds: float, *, is_new: bool) -> None:
+    """An UtteranceEnd of an earlier word does not end the utterance that is open; one of its last word does."""
+    deduplicator = after(final(0, 2, "a@0-1"), final(2, 4, "b@3-4"))
+    event = StreamEvent.UtteranceEnd(last_word_end=seconds)
+    assert deduplicator.take(event) == (event if is_new else None)
+    endpoint = deduplicator.take(final(3, 4, "b@3-4", speech_final=True))
+    assert (endpoint is None) is is_new
+
+
+def test_an_utterance_end_that_is_heard_a_little_later() -> None:
+    """A word that was the last, and whose utterance has ended, ends none where the second hearing has it end later."""
+    deduplicator = after(final(0, 2, "a@0-1"), StreamEvent.UtteranceEnd(last_word_end=1.0))
+    event = StreamEvent.UtteranceEnd(last_word_end=2.1)
+    assert deduplicator.take(event) is None
+    deduplicator.take(final(2, 3, "b@2-2.1"))
+    assert deduplicator.take(event) is event
+
+
+def test_an_utterance_end_of_our_own() -> None:
+    """Where the session has ended an utterance itself, a server that hears its words again does not end it once more."""
+    for lost_connections in (1, 2):
+        deduplicator = after(final(0, 4, "b@3-4"))
+        deduplicator.utterance_ended(StreamEvent.UtteranceEnd(last_word_end=4.0))
+        for _ in range(1, lost_connections):
+            resumed(deduplicator)
+        for seconds in (3.9, 4.0):
+            assert deduplicator.take(StreamEvent.UtteranceEnd(last_word_end=seconds)) is None
+        assert deduplicator.take(final(3, 4, "b@3-4", speech_final=True)) is None
+        deduplicator.take(final(4, 5, "c@4.1-4.5"))
+        later = StreamEvent.UtteranceEnd(last_word_end=4.5)
+        assert deduplicator.take(later) is later
+
+
+def test_an_utterance_end_of_our_own_after_one_of_the_server() -> None:
+    """It does not take back what the server has reported."""
+    deduplicator = after(final(0, 4, "b@3-4"), StreamEvent.UtteranceEnd(last_word_end=4.2))
+    deduplicator.utterance_ended(StreamEvent.UtteranceEnd(last_word_end=4.0))
+    assert deduplicator.take(StreamEvent.UtteranceEnd(last_word_end=4.2)) is None
+
+
+@pytest.mark.parametrize("seconds", [None, -1.0])
+def test_an_utterance_end_without_a_place(seconds: float | None) -> None:
+    """It is handed out as it is, and ends what is open."""
+    deduplicator = after(final(0, 2, "a@0-1"))
+    event = StreamEvent.UtteranceEnd(last_word_end=seconds)
+    assert deduplicator.take(event) is event
+    assert deduplicator.take(final(0, 2, "a@0-1", speech_final=True)) is None
 
 
 @pytest.mark.parametrize(

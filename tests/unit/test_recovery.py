@@ -266,26 +266,58 @@ class NovaLife(Life):
     def __init__(self, speech: Sequence[Sequence[Spoken]], rate: int, replay_samples: int) -> None:
         super().__init__(speech, rate, replay_samples)
         self.finals: list[list[TranscriptEvent]] = [[] for _ in speech]
+        self.until_before = list(self.until)  # of the finals before the connection
+        self.is_ended = [True for _ in speech]  # no words are without an end
 
-    def say(self, fraction: float, channel: int, *, is_final: bool, speech_final: bool = False) -> None:
+    def resume(self) -> None:
+        """Make a connection, if there is none."""
+        if self.server is None:
+            self.until_before = list(self.until)
+        super().resume()
+
+    def say(self, fraction: float, channel: int, **flags: bool) -> None:
         """Let the server say what it has heard up to some place between words."""
         place = -1 if self.server is None else self.server.boundary(fraction, channel)
         if self.server is None or place < 0:
             return
-        event = self.server.transcript(place, channel, is_final=is_final, speech_final=speech_final)
-        *ended, taken = self.recovery.take(event)
+        begin, until = self.server.until(self.server.closed[channel] + 1) - 1, self.server.until(place)
+        event = self.server.transcript(place, channel, **flags)
+        is_final = event.is_final
+        if is_final:
+            self.server.closed[channel] = place
+        told = self.recovery.take(event)
+        if not told:
+            new = [word.begin for word in self.speech[channel] if begin <= word.begin and word.end <= until]
+            assert all(place < self.until_before[channel] for place in new), "a word is left out"
+            assert not event.from_finalize
+            assert not is_final or until <= self.until_before[channel]
+            return
+        *ended, taken = told
         assert isinstance(taken, TranscriptEvent)
+        before = [word for final in self.finals[channel] for word in final.words]
         for utterance_end in ended:  # of an utterance that was cut
             assert isinstance(utterance_end, UtteranceEndEvent)
-            words = [word for final in self.finals[channel] for word in final.words]
-            assert utterance_end.last_word_end == words[-1].end
-        assert (taken.is_final, taken.speech_final) == (is_final, speech_final)
-        self.placed(taken.words, channel)
+            assert utterance_end.last_word_end == before[-1].end
+            assert not self.is_ended[channel]
+            self.is_ended[channel] = True
+        assert (taken.is_final, taken.from_finalize) == (is_final, event.from_finalize)
+        if begin >= self.until_before[channel]:
+            assert taken.speech_final == event.speech_final
+        elif not taken.words:
+            assert taken.is_final
+            assert not taken.speech_final or not self.is_ended[channel], "an old endpoint is reported again"
+            assert (
+                taken.speech_final
+                or not event.speech_final
+                or self.is_ended[channel]
+                or (before and until <= self.exact(before[-1].end))
+            )
+        assert not set(self.placed(taken.words, channel)) & set(self.placed(before, channel))
         assert taken.transcript == " ".join(word.word for word in taken.words)
         if is_final:
             self.finals[channel].append(taken)
-            self.server.closed[channel] = place
-            self.until[channel] = max(self.until[channel], self.server.until(place))
+            self.until[channel] = max(self.until[channel], until)
+            self.is_ended[channel] = (self.is_ended[channel] and not taken.words) or taken.speech_final
 
     def check(self) -> None:
         """Check that each word came once, in its place, and that finals and gaps are all of the audio."""
@@ -403,8 +435,10 @@ def act(life: Life, action: tuple[Any, ...]) -> None:
 
 def say_finals(channels: int) -> st.SearchStrategy[tuple[Any, ...]]:
     """Draw what a server of Nova says."""
-    return st.tuples(st.just("final"), FRACTIONS, st.integers(0, channels - 1), st.booleans()) | st.tuples(
-        st.just("interim"), FRACTIONS, st.integers(0, channels - 1)
+    channel = st.integers(0, channels - 1)
+    flags = st.sampled_from([{}, {"speech_final": True}, {"from_finalize": True}])
+    return st.tuples(st.just("final"), FRACTIONS, channel, flags) | st.tuples(
+        st.just("interim"), FRACTIONS, channel
     )
 
 
@@ -438,8 +472,8 @@ def live_nova(
     said = say_finals(channels)
     for action in data.draw(st.lists(st.one_of(*MOVES, said, said, said), min_size=20, max_size=50)):
         match action:
-            case ("final", fraction, channel, speech_final):
-                life.say(fraction, channel, is_final=True, speech_final=speech_final)
+            case ("final", fraction, channel, flags):
+                life.say(fraction, channel, is_final=True, **flags)
                 life.check_memory()
             case ("interim", fraction, channel):
                 life.say(fraction, channel, is_final=False)
