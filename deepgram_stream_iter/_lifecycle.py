@@ -382,7 +382,7 @@ class Lifecycle:
         timeout_seconds = at_most_seconds = self._settings.finish_timeout_seconds
         if self.recovery is not None and self._settings.reconnect is not None:
             # ... and once more for another connection, and for what that one has to be sent before
-            replay_seconds = self.recovery.memory.kept_seconds / self._settings.reconnect.catch_up_rate
+            replay_seconds = self.recovery.memory.replay_seconds / self._settings.reconnect.catch_up_rate
             at_most_seconds += timeout_seconds + replay_seconds
         with anyio.move_on_after(at_most_seconds) as self._finishing:  # the end of the session cancels it
             while True:

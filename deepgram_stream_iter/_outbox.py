@@ -12,15 +12,13 @@ from ._audio import FRAME_MS, Pacer, RawFormat
 from ._clock import now
 from ._connection import Connection
 from ._errors import DeepgramStreamError
-from ._recovery.memory import OpaqueMemory, RawMemory
+from ._recovery.memory import Memory
 
 
 class Outbox:
     """Sends audio in order, and again where it has to; for one sender at a time."""
 
-    def __init__(
-        self, memory: RawMemory | OpaqueMemory, audio_format: RawFormat | None, *, catch_up_rate: float
-    ) -> None:
+    def __init__(self, memory: Memory, audio_format: RawFormat | None, *, catch_up_rate: float) -> None:
         self._memory, self._format, self._catch_up_rate = memory, audio_format, catch_up_rate
         self._connection: Connection | None = None  # that audio is to go to
         self._has_caught_up = False  # it has been sent all there was before
@@ -36,7 +34,11 @@ class Outbox:
         """
         if not self._is_live and self._admission is not None:
             await anyio.sleep_until(self._admission.due(self._memory.seconds(size)))
-        while self._connection is not None and not self._has_caught_up and not self._memory.has_room(size):
+        while (
+            self._connection is not None
+            and not self._has_caught_up
+            and not self._memory.has_room_beside_unsent(size)
+        ):
             self._room = anyio.Event()
             await self._room.wait()
 
@@ -78,7 +80,8 @@ class Outbox:
     def hold(self) -> None:
         """Keep what comes from now on: the connection is lost, or the session has ended."""
         self._connection = None
-        self._admission = Pacer(1.0, now() - self._memory.free_seconds / 2)
+        free_seconds = max(0.0, self._memory.limit_seconds - self._memory.kept_seconds)
+        self._admission = Pacer(1.0, now() - free_seconds / 2)
         self._room.set()
 
     async def _try(self, connection: Connection, frame: bytes) -> bool:

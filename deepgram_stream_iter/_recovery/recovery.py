@@ -18,7 +18,7 @@ from deepgram_stream_iter._events import (
 )
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.deduplicator import Deduplicator
-from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
+from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory
 from deepgram_stream_iter._recovery.timeline import Timeline
 from deepgram_stream_iter._recovery.utterance import CutUtterances
 
@@ -28,7 +28,7 @@ class Recovery:
 
     def __init__(self, back_off: BackOff, query: Mapping[str, str | Sequence[str]]) -> None:
         reconnect, audio_format = back_off.reconnect, RawFormat.of(query)
-        self.memory: RawMemory | OpaqueMemory = (
+        self.memory: Memory = (
             RawMemory(audio_format, reconnect.replay_seconds)
             if audio_format
             else OpaqueMemory(reconnect.replay_seconds)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter._audio import RawFormat
-from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory, Rewound
+from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory, Rewound
 
 MONO = RawFormat(sample_rate=10, block_size=2)
 """A second of it is 20 bytes."""
@@ -23,7 +23,7 @@ def filled(*frames: bytes, limit_seconds: float = 2.0, sent: int = 0) -> RawMemo
     return memory
 
 
-def taken(memory: RawMemory | OpaqueMemory, size: int = 7) -> list[bytes]:
+def taken(memory: Memory, size: int = 7) -> list[bytes]:
     """Take all that waits."""
     frames: list[bytes] = []
     while frame := memory.take(size):
@@ -39,9 +39,7 @@ def test_what_is_added_is_sent(frames: list[bytes], size: int) -> None:
     assert b"".join(out) == b"".join(frames)
     assert all(len(frame) == size for frame in out[:-1])
     assert memory.take(size) == b""
-    assert memory.kept_seconds == memory.end_seconds == sum(map(len, frames)) / 20
-    assert memory.free_seconds == 100 - memory.kept_seconds
-    assert memory.unsent_seconds == 0
+    assert memory.kept_seconds == memory.replay_seconds == sum(map(len, frames)) / 20
 
 
 @given(frames=FRAMES, limit=st.integers(2, 60), data=st.data())
@@ -54,7 +52,6 @@ def test_an_overflow(frames: list[bytes], limit: int, data: st.DataObject) -> No
         memory.add(frame)
         sent += len(memory.take(data.draw(st.integers(0, 20)))) if data.draw(st.booleans()) else 0
         assert memory.kept_seconds < limit / 10 + 0.1
-        assert memory.free_seconds >= 0
     rewound = memory.rewind(0.0, 0.0)
     begin = max(0, (len(audio) - 2 * limit) // 2)
     assert rewound.begin_seconds == begin / 10
@@ -67,30 +64,70 @@ def test_what_fits_pushes_nothing_out(before: int, size: int) -> None:
     """A frame for which there is room is sent as it is, also where frames before it ended inside a sample."""
     memory = filled(bytes(before), sent=before)
     frame = bytes(range(size))
-    assert memory.has_room(size)
+    assert memory.has_room_beside_unsent(size)
     memory.add(frame)
     assert memory.take(size) == frame
 
 
-def test_room() -> None:
-    """Free is what is not kept, sent or not: what is not final yet may have to be sent again."""
+@given(sizes=st.lists(st.integers(1, 20), max_size=20), finalized=st.floats(0, 5), size=st.integers(1, 40))
+def test_room(sizes: list[int], finalized: float, size: int) -> None:
+    """There is room for a frame when nothing of what is kept goes for it, sent or not."""
+    memory = filled(*map(bytes, sizes), sent=sum(sizes))
+    memory.finalized(finalized)
+    before = round(memory.kept_seconds * 20)
+    has_room = memory.has_room(size)
+    memory.add(bytes(size))
+    if has_room:
+        assert round(memory.kept_seconds * 20) == before + size
+    assert has_room is (before + size <= 40)
+
+
+def test_what_is_kept() -> None:
+    """What is not final is kept, sent or not, because it may have to be sent again."""
     memory = filled(bytes(30), limit_seconds=2.0)
-    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (0.5, 1.5, 1.5)
+    assert (memory.limit_seconds, memory.kept_seconds, memory.replay_seconds) == (2.0, 1.5, 1.5)
+    assert (memory.has_room(10), memory.has_room(11)) == (True, False)
+    assert (memory.has_room_beside_unsent(10), memory.has_room_beside_unsent(11)) == (True, False)
     memory.take(20)
-    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (0.5, 1.5, 0.5)
+    assert (memory.kept_seconds, memory.replay_seconds) == (1.5, 1.5)
+    assert (memory.has_room(10), memory.has_room(11)) == (True, False)
+    assert (memory.has_room_beside_unsent(30), memory.has_room_beside_unsent(31)) == (True, False)
     memory.finalized(0.5)
-    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (1.0, 1.0, 0.5)
-    assert memory.end_seconds == 1.5
+    assert (memory.kept_seconds, memory.replay_seconds) == (1.0, 1.0)
+    assert (memory.has_room(20), memory.has_room(21)) == (True, False)
+    assert memory.seconds(20) == 1.0
+
+
+def test_who_waits_for_room_hears_of_it() -> None:
+    """`on_freed` is called when a final has made room, at which moment there is some, and at no other time."""
+    memory = filled(bytes(40), sent=30)
+    memory.finalized(0.1)  # nobody listens
+    rooms: list[bool] = []
+    memory.on_freed = lambda: rooms.append(memory.has_room(10))
+    memory.finalized(0.1)
+    assert rooms == []
+    memory.finalized(0.5)
+    memory.finalized(0.4)
+    assert rooms == [True]
+    memory.rewind(0.5, 0.0)
+    memory.finalized(0.9)
+    assert rooms == [True], "what was not sent yet is not forgotten"
+    memory.add(bytes(20))
+    assert rooms == [True], "what is pushed out makes no room"
 
 
 def test_room_where_bytes_are_no_time() -> None:
-    """There it is what the limit allows, in the seconds that it takes at most: 32 kB each."""
+    """There it is what the limit allows, in the seconds that it takes at most: 32 kB each; it goes with what is sent."""
     memory = OpaqueMemory(2.0)
-    assert (memory.free_seconds, memory.seconds(8000)) == (2.0, 0.25)
+    assert (memory.limit_seconds, memory.seconds(8000)) == (2.0, 0.25)
+    assert memory.has_room(99_000), "a frame that is longer than all may wait alone"
     memory.add(bytes(8000))
-    assert memory.free_seconds == 1.75
-    memory.add(bytes(80_000))
-    assert memory.free_seconds == 0
+    assert (memory.kept_seconds, memory.replay_seconds) == (0.25, 0.0)
+    for has_room in (memory.has_room, memory.has_room_beside_unsent):
+        assert (has_room(56_000), has_room(56_001)) == (True, False)
+    memory.take(1)
+    assert memory.kept_seconds == 0
+    assert memory.has_room(56_001)
 
 
 def test_a_frame_always_fits() -> None:
@@ -233,7 +270,7 @@ def test_the_head_is_not_sent_twice() -> None:
     memory.rewind(3.0, 4.5)
     for _ in range(2):
         assert memory.rewind(3.0, 4.5) == Rewound(4.5, None, 0.0)
-        assert memory.take() == HEAD
+        assert memory.take(1) == HEAD
     assert taken(memory) == [b"two"]
 
 
@@ -271,7 +308,7 @@ def test_any_life_of_an_opaque_memory(head: bytes, steps: Sequence[str], limit: 
             memory.add((head if added == 0 else b"") + added.to_bytes(10, "big"))
             added += 1
         elif step == "take":
-            connections[-1] += [frame for frame in [memory.take()] if frame]
+            connections[-1] += [frame for frame in [memory.take(1)] if frame]
         else:
             gaps += memory.rewind(0.0, 0.0).gap is not None
             connections.append([])
