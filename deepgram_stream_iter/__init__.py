@@ -1,5 +1,6 @@
 """Deepgram's live speech-to-text callbacks as an async iterator of typed events."""
 
+from ._connection.ending import CloseInfo
 from ._errors import (
     BufferOverflow,
     CallbackError,
@@ -13,7 +14,6 @@ from ._errors import (
 )
 from ._events import AnyStreamEvent, StreamEvent, Word
 from ._options import Overflow, Reconnect, ReconnectAttempt, StreamingOptions
-from ._outcome import CloseInfo
 from ._session import StreamSession
 from ._stats import StreamStats
 from ._stream import stream

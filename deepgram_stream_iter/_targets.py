@@ -9,11 +9,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, cast
 
-from ._adapters._protocol import Adapter, LiveConnection
+from ._adapters._protocol import Adapter, Connector, LiveConnection
 from ._adapters.emitter import EmitterAdapter
 from ._adapters.failures import authorization_error, connect_error
 from ._adapters.legacy import LegacyAdapter
-from ._dialer import Connector
 from ._options import Settings, StreamingOptions, check_authorization, wire
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 
@@ -15,20 +15,21 @@ from deepgram_stream_iter._errors import ConnectError
 from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._options import Endpoint
 
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
+"""How often to check a sync websocket, which does not report its end."""
 _LAST_MESSAGES_SECONDS = 1.0
-"""For the SDK to hand out what it has read before the socket was closed."""
+"""For the SDK to emit what it has read before the socket was closed."""
 
 
 class Sink(Protocol):
-    """Where an adapter puts what comes from the SDK; neither method raises or blocks."""
+    """Receives what comes from the SDK; neither method raises or blocks."""
 
     def arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
-        """Take an event; what is returned holds the SDK's listener back when it is awaited."""
+        """Receive an event; the SDK's listener pauses while what is returned is awaited."""
         ...
 
     def listening_ended(self, cause: Exception | None) -> None:
-        """Take the end of listening, once; `cause` is what the SDK reported, None after an ordinary close."""
+        """Receive the end of listening, once; `cause` is what the SDK reported, None after an ordinary close."""
         ...
 
 
@@ -47,11 +48,10 @@ class Adapter(ABC):
         self.connection = connection
         """The SDK's connection; None before `open()`, where that makes it."""
         self._boundary = boundary
-        self._websocket: Any = (
-            None  # held on to: SDK 3 and 4 forget it before it can be asked for its close code
-        )
+        # Kept here because SDK 3 and 4 forget it before its close code can be read.
+        self._websocket: Any = None
         self._sink: Sink | None = None
-        self._reported: Exception | None = None  # by the SDK's error callback, which comes before the end
+        self._reported: Exception | None = None  # by the SDK's error callback, which is called before the end
 
     @property
     def endpoint(self) -> Endpoint:
@@ -68,7 +68,7 @@ class Adapter(ABC):
 
     @property
     def request_id(self) -> str:
-        """Deepgram's id of the stream; empty where nobody can tell."""
+        """Deepgram's id of the stream; empty where it is not known."""
         return private.request_id(self._websocket)
 
     @property
@@ -96,11 +96,11 @@ class Adapter(ABC):
 
     @abstractmethod
     async def listen(self) -> None:
-        """Run the SDK's listener, where it does not run by itself, and tell the sink its end; raises nothing."""
+        """Run the SDK's listener, where it does not run by itself, and report its end to the sink; raises nothing."""
 
     @abstractmethod
     async def observe(self) -> None:
-        """Tell the sink the end of a listener that somebody else runs."""
+        """Report the end of a listener that somebody else runs to the sink."""
 
     @abstractmethod
     async def send(self, data: bytes | str) -> None:
@@ -111,16 +111,16 @@ class Adapter(ABC):
         """Close the socket by the closing handshake, and have the SDK clean up. Unbounded; may be cancelled."""
 
     def detach(self) -> None:
-        """Put nothing into the sink from now on; the callbacks stay registered, for the SDK knows no way back."""
+        """Send nothing to the sink from now on; the callbacks stay registered, because the SDK cannot remove one."""
         self._sink = None
         self._boundary.close()
 
     def abort(self) -> None:
-        """Drop the socket without a handshake; nothing happens when it is closed."""
+        """Drop the socket without a handshake; does nothing when it is closed."""
         private.abort(self._websocket)
 
-    def _take_over(self) -> None:
-        """Look at a connection that was there before the session.
+    def _adopt(self) -> None:
+        """Use a connection that was there before the session.
 
         :raises ConnectError: when it has been closed.
         """
@@ -128,8 +128,8 @@ class Adapter(ABC):
         if self.close_frame[0] is not None:
             raise ConnectError("the connection has been closed already: make a new one")
 
-    async def _told_or_closed(self, told: anyio.Event) -> None:
-        """Wait for a callback that tells the end; it may not come (another handler raised), so watch the socket too."""
+    async def _wait_for_end(self, close_emitted: anyio.Event) -> None:
+        """Wait for the SDK's Close; it may not come, because another handler raised, so watch the socket too."""
         wait_closed = getattr(self._websocket, "wait_closed", None)  # async websockets have one
         async with anyio.create_task_group() as tasks:
 
@@ -138,15 +138,15 @@ class Adapter(ABC):
                     await wait_closed()
                 elif self._websocket is None:
                     return
-                else:  # a sync websocket tells nobody
-                    while self.close_frame[0] is None and not private.listener_is_dead(self.connection):  # noqa: ASYNC110
-                        await anyio.sleep(_LOOK_SECONDS)
+                else:
+                    while self.close_frame[0] is None and not private.is_listener_dead(self.connection):  # noqa: ASYNC110
+                        await anyio.sleep(_POLL_SECONDS)
                 with anyio.move_on_after(_LAST_MESSAGES_SECONDS):
-                    await told.wait()
+                    await close_emitted.wait()
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(watch_socket)
-            await told.wait()
+            await close_emitted.wait()
             tasks.cancel_scope.cancel()
 
     def _arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
@@ -155,3 +155,7 @@ class Adapter(ABC):
     def _listening_ended(self, cause: Exception | None) -> None:
         if self._sink is not None:
             self._sink.listening_ended(cause)
+
+
+Connector: TypeAlias = Callable[[], Awaitable[Adapter]]
+"""Makes the adapter of a new connection, and asks the application for the authorization where it has a function for that."""

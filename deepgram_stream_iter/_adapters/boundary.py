@@ -1,7 +1,7 @@
-"""How a call gets into the SDK and a callback gets out of it: on the event loop, or across threads.
+"""Calls into the SDK and callbacks out of it: on the event loop, or across threads.
 
 The SDK has each dialect twice, async and sync. An adapter says what to call; a boundary says how. For a sync client every
-blocking call runs in one worker thread of the session, the listener in another, and callbacks cross into the loop in the
+blocking call runs in one worker thread of the session and the listener in another. Callbacks cross into the loop in the
 order in which they came, however many threads they came from.
 """
 
@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import inspect
+import queue
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from typing import Any, Protocol, TypeVar
+
+from deepgram_stream_iter._adapters import private
 
 T = TypeVar("T")
 
-_LOOK_SECONDS = 0.25
-"""How often a thread that is held back looks whether the session still wants it."""
+_CLOSED_CHECK_SECONDS = 0.25
+"""How often a thread that waits for the callback before its own checks whether the boundary was closed."""
+_DROP_INTERVAL_SECONDS = 0.05
+"""How often to drop what a cancelled call connects with: a host may have several addresses, which are tried in turn."""
 
 
 class Boundary(Protocol):
@@ -28,31 +32,30 @@ class Boundary(Protocol):
     is_threaded: bool
 
     def bind(self) -> None:
-        """Take callbacks on the running loop from now on."""
+        """Deliver callbacks on the running loop from now on."""
         ...
 
     async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """Call a function of the SDK and give what it returns; raises what it raises."""
+        """Call a function of the SDK and return what it returns; raises what it raises."""
         ...
 
-    async def enter(self, context: Any) -> Any:
-        """Enter a context of the SDK; cancelling leaves none entered."""
-        ...
+    async def connect(self, function: Callable[[], Any], *, undo: Callable[[Any], object]) -> Any:
+        """Call a function of the SDK that connects and return what it returns; raises what it raises.
 
-    async def leave(self, context: Any) -> None:
-        """Leave it again."""
+        Cancelling drops the socket. Should the function succeed all the same, `undo` is called with what it returned.
+        """
         ...
 
     async def run(self, function: Callable[[], Any]) -> None:
         """Run the SDK's listener to its end; raises what it raises."""
         ...
 
-    def deliver(self, take: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
-        """Have a callback's message taken on the loop; the SDK is held back by what this returns, or by its wait."""
+    def deliver(self, handle: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
+        """Handle a callback's message on the loop; the SDK pauses until what `handle` returns has been awaited."""
         ...
 
     def close(self) -> None:
-        """Let go of everybody who is held back, and take nothing more."""
+        """Release every thread that waits in `deliver()`, and end the worker."""
         ...
 
 
@@ -61,32 +64,29 @@ class OnLoop:
 
     is_threaded = False
 
+    def bind(self) -> None:
+        """Do nothing: callbacks are on the loop already."""
+
     async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Call, and await a coroutine."""
         result = function(*arguments)
         return await result if inspect.isawaitable(result) else result
 
-    async def enter(self, context: AbstractAsyncContextManager[T]) -> T:
-        """Enter the SDK's context."""
-        return await context.__aenter__()
-
-    async def leave(self, context: AbstractAsyncContextManager[object]) -> None:
-        """Leave the SDK's context."""
-        await context.__aexit__(None, None, None)
+    async def connect(self, function: Callable[[], Any], *, undo: Callable[[Any], object]) -> Any:
+        """Call the same way: cancelling reaches the SDK itself, which then closes its socket."""
+        del undo
+        return await self.call(function)
 
     async def run(self, function: Callable[[], Any]) -> None:
         """Await the SDK's listener."""
         await function()
 
-    def deliver(self, take: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
-        """Take it at once."""
-        return take()
-
-    def bind(self) -> None:
-        """Callbacks are on the loop already."""
+    def deliver(self, handle: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
+        """Handle it at once."""
+        return handle()
 
     def close(self) -> None:
-        """Nobody is held here."""
+        """Do nothing: no thread waits here."""
 
 
 class AcrossThreads:
@@ -95,116 +95,119 @@ class AcrossThreads:
     is_threaded = True
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._worker = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="deepgram_stream_iter")
-        # One callback is on its way at a time, so that a full buffer holds the SDK's threads back at the next one.
+        self._loop: asyncio.AbstractEventLoop
+        self._worker = WorkerThread("deepgram_stream_iter")
+        # One callback at a time is on its way, so that a full buffer makes the SDK's threads wait with the next one.
         self._crossing = threading.Semaphore()
         self._is_open = True
-        self._calls: list[concurrent.futures.Future[Any]] = []
-        self._holding: set[asyncio.Task[None]] = set()
-
-    async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """Call in the worker thread. Cancelling does not stop the thread: the socket has to be dropped."""
-        # Nor does it take a call back that has not begun yet: a frame that was handed over goes out.
-        called = asyncio.wrap_future(self._submit(function, *arguments))
-        called.add_done_callback(_seen)
-        return await asyncio.shield(called)
-
-    async def enter(self, context: AbstractContextManager[T]) -> T:
-        """Enter in the worker thread; a context that comes after the cancellation is left there again."""
-        entering = self._submit(context.__enter__)
-        try:
-            return await asyncio.wrap_future(entering)
-        except asyncio.CancelledError:
-            self._submit(_leave_late, entering, context)
-            raise
-
-    async def leave(self, context: AbstractContextManager[object]) -> None:
-        """Leave in the worker thread."""
-        await self.call(context.__exit__, None, None, None)
-
-    async def run(self, function: Callable[[], Any]) -> None:
-        """Run the listener in a thread of its own, for it blocks to its end."""
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def end(error: BaseException | None) -> None:
-            if ended.cancelled():
-                return
-            if error is None:
-                ended.set_result(None)
-            else:
-                ended.set_exception(error)
-
-        def target() -> None:
-            error: BaseException | None = None
-            try:
-                function()
-            except BaseException as raised:  # noqa: BLE001  (it is told on the loop)
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-                loop.call_soon_threadsafe(end, error)
-
-        thread = threading.Thread(target=target, name="deepgram_stream_iter-listener", daemon=True)
-        thread.start()
-        await ended
-        thread.join()
-
-    def deliver(self, take: Callable[[], Awaitable[None] | None]) -> None:
-        """Cross into the loop, and hold the calling thread back while the callback before is on its way."""
-        while not self._crossing.acquire(timeout=_LOOK_SECONDS):
-            if not self._is_open:
-                return
-        is_crossing = False
-        if self._loop is not None and self._is_open:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._land, take)
-                is_crossing = True
-        if not is_crossing:
-            self._crossing.release()
+        self._waiting: set[asyncio.Task[None]] = set()
 
     def bind(self) -> None:
-        """Have callbacks cross into the running loop."""
+        """Deliver callbacks on the running loop, and start the worker."""
         self._loop = asyncio.get_running_loop()
+        self._worker.start()
+
+    async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """Call in the worker. Cancelling does not stop the thread: only dropping the socket does."""
+        return await asyncio.wrap_future(self._worker.submit(function, *arguments))
+
+    async def connect(self, function: Callable[[], Any], *, undo: Callable[[Any], object]) -> Any:
+        """Call in the worker, which a cancellation sets free by dropping the socket."""
+        connecting = self._worker.submit(function)
+        try:
+            return await asyncio.wrap_future(connecting)
+        except asyncio.CancelledError:
+            self._worker.submit(lambda: undo(connecting.result()))
+            dropper = WorkerThread("deepgram_stream_iter-drop")
+            dropper.start()
+            dropper.submit(self._drop, connecting)
+            dropper.end()
+            raise
+
+    async def run(self, function: Callable[[], Any]) -> None:
+        """Run the listener in a thread of its own, because it blocks to its end."""
+        listener = WorkerThread("deepgram_stream_iter-listener")
+        listener.start()
+        listening = listener.submit(function)
+        listener.end()
+        await asyncio.wrap_future(listening)
+
+    def deliver(self, handle: Callable[[], Awaitable[None] | None]) -> None:
+        """Cross into the loop; the calling thread waits while the callback before is still on its way."""
+        while not self._crossing.acquire(timeout=_CLOSED_CHECK_SECONDS):
+            if not self._is_open:
+                return
+        try:
+            self._loop.call_soon_threadsafe(self._handle, handle)
+        except RuntimeError:  # the loop is closed, so nobody is left to wait for
+            self._crossing.release()
 
     def close(self) -> None:
-        """Let the SDK's threads go, and end the worker: at once, unless the SDK still has it."""
+        """Release the SDK's threads, and end the worker after the calls that it was given."""
         self._is_open = False
-        self._worker.shutdown(wait=all(call.done() for call in self._calls))
+        self._worker.end()
 
-    def _submit(self, function: Callable[..., T], *arguments: object) -> concurrent.futures.Future[T]:
-        call = self._worker.submit(function, *arguments)
-        self._calls = [*(earlier for earlier in self._calls if not earlier.done()), call]
-        return call
-
-    def _land(self, take: Callable[[], Awaitable[None] | None]) -> None:
+    def _handle(self, handle: Callable[[], Awaitable[None] | None]) -> None:
         wait = None
         try:
-            wait = take()
-        finally:  # else, should that raise after all, no other callback would ever get in
+            wait = handle()
+        finally:  # else, should that raise after all, every later callback would wait for ever
             if wait is None:
                 self._crossing.release()
-        if wait is None:
-            return
-        holding = asyncio.ensure_future(_awaited(wait))
-        self._holding.add(holding)
-        holding.add_done_callback(self._let_go)
+        if wait is not None:
+            waiting = asyncio.ensure_future(wait)
+            self._waiting.add(waiting)
+            waiting.add_done_callback(self._release)
 
-    def _let_go(self, holding: asyncio.Task[None]) -> None:
-        self._holding.discard(holding)
+    def _release(self, waiting: asyncio.Task[None]) -> None:
+        self._waiting.discard(waiting)
         self._crossing.release()
 
-
-def _seen(called: asyncio.Future[Any]) -> None:
-    """Have asyncio not log the exception of a call that nobody waits for any more."""
-    if not called.cancelled():
-        called.exception()
-
-
-async def _awaited(wait: Awaitable[None]) -> None:
-    await wait
+    def _drop(self, connecting: concurrent.futures.Future[Any]) -> None:
+        while not connecting.done():
+            private.drop_connecting_socket(self._worker.ident)
+            concurrent.futures.wait([connecting], _DROP_INTERVAL_SECONDS)
 
 
-def _leave_late(entering: concurrent.futures.Future[Any], context: AbstractContextManager[object]) -> None:
-    if not entering.cancelled() and entering.exception() is None:
-        context.__exit__(None, None, None)
+class WorkerThread:
+    """A daemon thread that makes calls, one after another.
+
+    An executor does not do, because Python joins its threads at exit, and a call into the SDK may hang for 10 s.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def ident(self) -> int | None:
+        """The thread's identifier; None before `start()`."""
+        return self._thread.ident
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, function: Callable[..., T], *arguments: object) -> concurrent.futures.Future[T]:
+        """Have the thread call a function; nobody can take the call back, because a frame that was sent goes out."""
+        called: concurrent.futures.Future[T] = concurrent.futures.Future()
+        called.set_running_or_notify_cancel()
+        self._calls.put(partial(_call, called, function, *arguments))
+        return called
+
+    def end(self) -> None:
+        """End the thread after the calls that were submitted."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        for call in iter(self._calls.get, None):
+            call()
+
+
+def _call(called: concurrent.futures.Future[T], function: Callable[..., T], *arguments: object) -> None:
+    try:
+        result = function(*arguments)
+    except BaseException as error:  # noqa: BLE001  (it is raised where the result is awaited)
+        called.set_exception(error)
+    else:
+        called.set_result(result)

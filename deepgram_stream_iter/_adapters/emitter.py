@@ -36,15 +36,14 @@ class EmitterAdapter(Adapter):
         listening = getattr(target, "start_listening", None)
         if callable(listening) and callable(getattr(target, "on", None)):
             return cls(target, None, OnLoop() if inspect.iscoroutinefunction(listening) else AcrossThreads())
-        if hasattr(target, "listen") or not hasattr(
-            target, "gen"
-        ):  # what @contextmanager makes has its generator
+        is_context = hasattr(target, "gen")  # what @contextmanager makes has its generator
+        if hasattr(target, "listen") or not is_context:
             return None
         return cls(None, target, OnLoop() if hasattr(target, "__aenter__") else AcrossThreads())
 
     @property
     def can_configure(self) -> bool:
-        """Where the SDK cannot send one, it does not know its answers: SDK 5 would stop listening over one."""
+        """Whether the SDK can send one: else it does not know the answer, over which SDK 5 would stop listening."""
         return hasattr(self.connection, "send_configure")
 
     async def open(self, sink: Sink) -> None:
@@ -56,9 +55,9 @@ class EmitterAdapter(Adapter):
 
         self._boundary.bind()
         if self._context is None:
-            self._take_over()
+            self._adopt()
         else:
-            self.connection = await self._boundary.enter(self._context)
+            self.connection = await self._boundary.connect(self._enter, undo=self._leave_late)
             self._websocket = private.websocket_of(self.connection)
             self._check_what_was_sent()
         if not callable(getattr(self.connection, "start_listening", None)):
@@ -83,25 +82,37 @@ class EmitterAdapter(Adapter):
         escaped: Exception | None = None
         try:
             await self._boundary.run(self.connection.start_listening)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the session tells it)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the session raises it)
             escaped = error
         self._listening_ended(escaped or self._reported)
 
     async def observe(self) -> None:
         """Wait for the CLOSE callback."""
-        await self._told_or_closed(self._closed)
+        await self._wait_for_end(self._closed)
         self._listening_ended(self._reported)
 
     async def send(self, data: bytes | str) -> None:
-        """Send through `send_media()`, which sends text as text on every version; the methods for control do not last."""
+        """Send through `send_media()`, which sends text as text on every version; the control methods differ by version."""
         await self._boundary.call(self.connection.send_media, data)
 
     async def close(self) -> None:
         """Leave the context; a connection that the application entered is closed, and left by the application."""
         if self._context is not None:
-            await self._boundary.leave(self._context)
+            await self._boundary.call(self._leave)
         elif hasattr(self._websocket, "close"):
             await self._boundary.call(self._websocket.close)
+
+    def _enter(self) -> Any:
+        return self._context.__enter__() if self._boundary.is_threaded else self._context.__aenter__()
+
+    def _leave(self) -> Any:
+        leave = self._context.__exit__ if self._boundary.is_threaded else self._context.__aexit__
+        return leave(None, None, None)
+
+    def _leave_late(self, connection: object) -> None:
+        # Dropped first, because a mute server would hold up the closing handshake.
+        private.abort(private.websocket_of(connection))
+        self._leave()
 
     def _on_message(self, message: object) -> Awaitable[None] | None:
         event = decode(message)

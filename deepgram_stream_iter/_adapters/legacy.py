@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,9 +27,9 @@ from deepgram_stream_iter._adapters.decode import decode
 from deepgram_stream_iter._errors import ConnectError
 
 _PAYLOADS = ("result", "metadata", "speech_started", "utterance_end", "unhandled", "error", "close")
-"""By which name the SDK gives a handler its message; sync clients give errors by position."""
-_LOOK_SECONDS = 0.02
-"""How often to look whether the SDK has cleaned up; it tells nobody."""
+"""The names by which the SDK passes a handler its message; sync clients pass errors by position."""
+_POLL_SECONDS = 0.02
+"""How often to check whether the SDK has cleaned up, because it emits no event for that."""
 
 
 class LegacyAdapter(Adapter):
@@ -41,17 +42,18 @@ class LegacyAdapter(Adapter):
             connection, OnLoop() if inspect.iscoroutinefunction(connection.start) else AcrossThreads()
         )
         self._options, self._headers = options, headers
-        self._close_told = anyio.Event()
+        self._close_emitted = anyio.Event()
 
     @staticmethod
     def speaks(target: object) -> bool:
-        """Tell whether a target is a connection of this dialect."""
+        """Return whether a target is a connection of this dialect."""
         return all(callable(getattr(target, name, None)) for name in ("on", "start", "send", "finish"))
 
     async def open(self, sink: Sink) -> None:
         """Register, and start the connection unless it was started already.
 
         :raises ConnectError: when the SDK's `start()` returned False, which says no more.
+        :raises TypeError: when options or headers are missing, or are given for a connection that was started already.
         """
         self._boundary.bind()
         is_started = await self._boundary.call(self.connection.is_connected)
@@ -62,53 +64,72 @@ class LegacyAdapter(Adapter):
         if not is_started and self._options is None:
             raise TypeError("this connection was not started yet, so the session does: give it the options")
         if is_started:
-            self._take_over()
+            self._adopt()
         self._sink = sink
         self._register()  # before the start, for messages may come at once
         if not is_started:
-            headers = dict(self._headers) if self._headers else None
-            if (
-                await self._boundary.call(self.connection.start, dict(self._options or {}), None, headers)
-                is False
-            ):
-                reason = "the SDK's start() returned False; SDK 3 and 4 tell the cause in their log only"
-                raise ConnectError(
-                    f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True
-                )
+            await self._start()
+
+    async def _start(self) -> None:
+        headers = dict(self._headers) if self._headers else None
+        start = partial(self.connection.start, dict(self._options or {}), None, headers)
+        try:
+            is_started = await self._boundary.connect(start, undo=self._finish_late)
+        finally:
+            # On failure too, because a handler for Open that waits or raises does so while the socket is open.
             self._websocket = private.websocket_of(self.connection)
+        if is_started is False:
+            reason = "the SDK's start() returned False; SDK 3 and 4 log the cause and do not raise it"
+            raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True)
 
     async def listen(self) -> None:
         """Wait for the end of the SDK's listener, which runs by itself.
 
-        `Close` alone is not the end: an application's `finish()`, or a failure in the SDK, tells it first and closes the
+        `Close` alone is not the end: an application's `finish()`, or a failure in the SDK, emits it first and closes the
         socket half a second later.
         """
-        await self._told_or_closed(self._close_told)
-        while not self._is_over:  # noqa: ASYNC110  (nobody tells)
-            await anyio.sleep(_LOOK_SECONDS)
+        await self._wait_for_end(self._close_emitted)
+        while not self._is_over:  # noqa: ASYNC110  (the SDK emits nothing more)
+            await anyio.sleep(_POLL_SECONDS)
         self._listening_ended(self._reported)
 
     @property
     def _is_over(self) -> bool:
         is_closed = self._websocket is None or self.close_frame[0] is not None
-        return is_closed or private.listener_is_dead(self.connection)
+        return is_closed or private.is_listener_dead(self.connection)
 
     async def observe(self) -> None:
         """Wait for the same."""
         await self.listen()
 
     async def send(self, data: bytes | str) -> None:
-        """Send, and take the SDK's False for the failure that it is (its True about a closed socket is not asked for)."""
+        """Send.
+
+        :raises ConnectionError: when the SDK returned False; it returns True for a socket that was closed cleanly.
+        """
         if not await self._boundary.call(self.connection.send, data):
             raise ConnectionError("the SDK's send() found the socket closed")
 
     async def close(self) -> None:
-        """Close the socket, let the SDK see it, and have it clean up."""
+        """Close the socket, and have the SDK clean up once its listener has noticed."""
+        if self._websocket is None:  # nothing was started, or it is somebody else's
+            return
         if self.close_frame[0] is None and hasattr(self._websocket, "close"):
             await self._boundary.call(self._websocket.close)
-        while await self._boundary.call(self.connection.is_connected):  # noqa: ASYNC110  (nobody tells)
-            await anyio.sleep(_LOOK_SECONDS)
+        while await self._boundary.call(self.connection.is_connected):  # noqa: ASYNC110  (the SDK emits nothing)
+            await anyio.sleep(_POLL_SECONDS)
         await self._boundary.call(self.connection.finish)
+
+    def abort(self) -> None:
+        """Drop the socket without a handshake; after `detach()`, cancel what the SDK still runs for it."""
+        super().abort()
+        if self._sink is None and self._websocket is not None:
+            private.cancel_tasks(self.connection)
+
+    def _finish_late(self, _is_started: object) -> None:
+        # Dropped first, because a mute server would hold up the closing handshake.
+        private.abort(private.websocket_of(self.connection))
+        self.connection.finish()
 
     def _register(self) -> None:
         events: Any = importlib.import_module("deepgram").LiveTranscriptionEvents  # other SDKs do not have it
@@ -118,17 +139,17 @@ class LegacyAdapter(Adapter):
         self.connection.on(events.Error, self._handler(self._on_error))
         self.connection.on(events.Close, self._handler(self._on_close))
 
-    def _handler(self, take: Callable[[object], Awaitable[None] | None]) -> Callable[..., object]:
-        """Make what the SDK wants: a coroutine function for an async client, a plain one for a sync one."""
+    def _handler(self, handle: Callable[[object], Awaitable[None] | None]) -> Callable[..., object]:
+        """Return what the SDK wants: a coroutine function for an async client, a plain one for a sync one."""
 
         def plain(_client: object, *arguments: object, **named: object) -> Awaitable[None] | None:
             payload = next(
                 (named[name] for name in _PAYLOADS if name in named), arguments[0] if arguments else None
             )
-            return take(payload)
+            return handle(payload)
 
         async def coroutine(client: object, *arguments: object, **named: object) -> None:
-            wait = plain(client, *arguments, **named)  # nothing is awaited before the event is in safety
+            wait = plain(client, *arguments, **named)  # nothing is awaited before the event is buffered
             if wait is not None:
                 await wait
 
@@ -149,11 +170,11 @@ class LegacyAdapter(Adapter):
     def _on_error(self, message: object) -> Awaitable[None] | None:
         if getattr(message, "type", "") == "Error":  # Deepgram's; the SDK's own are of other types
             return self._on_message(message)
-        # A sync client calls us in its `except` block. Of an async one there is but the text.
+        # A sync client calls us in its `except` block; an async one passes no more than the text.
         text = ": ".join(str(getattr(message, name, "")) for name in ("description", "message"))
         raised = sys.exc_info()[1]
         self._reported = raised if isinstance(raised, Exception) else RuntimeError(text)
         return None
 
     def _on_close(self, _: object) -> Awaitable[None] | None:
-        return self._boundary.deliver(self._close_told.set)
+        return self._boundary.deliver(self._close_emitted.set)

@@ -7,14 +7,6 @@ from collections.abc import Callable
 
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
 from deepgram_stream_iter._options import DAY_SECONDS, Reconnect, ReconnectAttempt
-from deepgram_stream_iter._outcome import FATAL_CODES
-
-
-def is_worth_another_try(error: Exception | None) -> bool:
-    """Tell whether a connection that ended with this error is to be made again."""
-    if isinstance(error, ConnectionLost):
-        return error.code not in FATAL_CODES
-    return isinstance(error, ConnectError) and error.is_transient
 
 
 def _full_jitter(bound_seconds: float) -> float:

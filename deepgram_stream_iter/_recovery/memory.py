@@ -39,10 +39,18 @@ class RawMemory:
         self._next = 0  # the place of the next byte to send
         self._sent = 0  # ... and of the next that no connection was ever sent
 
+    on_freed = staticmethod(lambda: None)
+
+    @property
+    def limit_seconds(self) -> float:
+        return self._format.seconds(self._limit)
+
     @property
     def kept_seconds(self) -> float:
         """The audio that is kept, sent or not."""
         return self._format.seconds(len(self._audio))
+
+    replay_seconds = kept_seconds
 
     @property
     def free_seconds(self) -> float:
@@ -59,6 +67,9 @@ class RawMemory:
         return self._format.seconds(size)
 
     def has_room(self, size: int) -> bool:
+        return len(self._audio) + size <= self._limit
+
+    def has_room_beside_unsent(self, size: int) -> bool:
         """Tell whether so many bytes can be added before some that were not sent go."""
         return self._end - self._next + size <= self._limit
 
@@ -88,7 +99,10 @@ class RawMemory:
 
     def finalized(self, seconds: float) -> None:
         """Forget what is transcribed for good."""
+        before = self._start
         self._forget_until(self._sample_at(seconds, self._next))
+        if self._start > before:
+            self.on_freed()
 
     def rewind(self, finalized_seconds: float, heard_seconds: float) -> Rewound:
         """Begin anew, for a new connection, where the audio is not transcribed for good yet."""
@@ -120,7 +134,17 @@ class RawMemory:
 class OpaqueMemory:
     """Keeps the head of a container, and the frames that wait while there is no connection."""
 
-    kept_seconds = unsent_seconds = 0.0
+    on_freed = staticmethod(lambda: None)
+    replay_seconds = 0.0
+
+    @property
+    def kept_seconds(self):
+        return self.seconds(self._waiting_size)
+
+    @property
+    def limit_seconds(self):
+        return self.seconds(self._limit)
+
     """What waits goes out at once: nobody knows how long it lasts."""
 
     def __init__(self, limit_seconds: float) -> None:
@@ -154,6 +178,8 @@ class OpaqueMemory:
         """Tell whether so many bytes can be added before some that were not sent go."""
         return not self._waiting or self._waiting_size + size <= self._limit
 
+    has_room_beside_unsent = has_room
+
     def take(self, size: int = 0) -> bytes:
         """Give the next frame to send, whole whatever the size; empty when there is none."""
         del size
@@ -183,3 +209,6 @@ class OpaqueMemory:
         self._is_anything_lost = True
         self._waiting_size -= len(self._waiting[0])
         return self._waiting.popleft()
+
+
+Memory = RawMemory | OpaqueMemory

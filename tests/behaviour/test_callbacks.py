@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 from conftest import FRAME, SDK, EventType, emitter_only, texts
 
-from deepgram_stream_iter import CallbackError, StreamEvent, stream
+from deepgram_stream_iter import CallbackError, ConnectionLost, StreamEvent, stream
 from deepgram_stream_iter.testing import DeepgramServer, messages
 
 pytestmark = emitter_only
@@ -148,7 +148,7 @@ async def test_an_async_close_handler_is_not_cut_off() -> None:
 
 
 async def test_a_handler_that_never_returns_does_not_hold_the_exit() -> None:
-    """A coroutine handler of the application that hangs is cancelled when the closing has had its time."""
+    """A coroutine handler of the application that hangs is cancelled when the closing has had its time; the exit tells."""
 
     async def handler(_: object) -> None:
         await anyio.sleep_forever()
@@ -156,8 +156,12 @@ async def test_a_handler_that_never_returns_does_not_hold_the_exit() -> None:
     async with DeepgramServer(script=SCRIPT) as server:
         async with server.client().listen.v1.connect(model="nova-3") as connection:
             connection.on(EventType.MESSAGE, handler)
-            with anyio.fail_after(0.1 + 2.0 + 0.5):
-                async with stream(connection, finish_timeout_seconds=0.1) as session:
+            session = stream(connection, finish_timeout_seconds=0.1)
+            with (
+                anyio.fail_after(0.1 + 2.0 + 0.5),
+                pytest.raises(ConnectionLost, match="finish_timeout_seconds"),
+            ):
+                async with session:
                     pass
             assert session.close_info is not None
             assert not session.close_info.drained

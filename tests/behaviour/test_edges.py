@@ -104,11 +104,15 @@ async def test_a_source_that_cannot_be_cancelled_holds_up_nothing(
 ) -> None:
     """A source that reads in a thread is not waited for: the stream is ended in order, and the exit is bounded."""
     release, reading = threading.Event(), anyio.Event()
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        loop.call_soon_threadsafe(reading.set)
+        release.wait()
 
     async def blocking() -> AsyncIterator[bytes]:
         yield FRAME
-        reading.set()
-        await anyio.to_thread.run_sync(release.wait)
+        await anyio.to_thread.run_sync(wait)
 
     async with DeepgramServer(recognizer=LateWord, faults=Faults(no_finalize_answer=True)) as server:
         with anyio.fail_after(1 + 2 + 1):

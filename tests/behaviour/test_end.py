@@ -98,8 +98,8 @@ async def test_any_other_end_raises_after_what_had_arrived(connect: Connect, cod
 
 @pytest.mark.parametrize("code", [1001, 1005, 1006, 1011])
 async def test_a_bad_end_after_close_stream_raises_too(connect: Connect, code: int) -> None:
-    """What /v1/listen closes with after CloseStream is the agreed end only when it is 1000."""
-    async with DeepgramServer(faults=Faults(close_code=code)) as server:
+    """What /v1/listen closes with after CloseStream, without its Metadata, is the agreed end only when it is 1000."""
+    async with DeepgramServer(faults=Faults(no_metadata=True, close_code=code)) as server:
         async with connect(server, nova()) as session:
             session.feed([FRAME])
             with pytest.raises(ConnectionLost):

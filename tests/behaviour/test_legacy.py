@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +15,14 @@ import pytest
 from anyio.lowlevel import checkpoint
 from conftest import FRAME, Connect, LateWord, LegacyEvents, legacy_only, nova, on_message, texts
 
-from deepgram_stream_iter import CallbackError, ConnectionLost, StreamEvent, StreamingOptions, stream
+from deepgram_stream_iter import (
+    CallbackError,
+    ConnectError,
+    ConnectionLost,
+    StreamEvent,
+    StreamingOptions,
+    stream,
+)
 from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
 
 pytestmark = legacy_only
@@ -167,8 +176,10 @@ async def test_options_for_a_started_connection_are_refused(kind: str) -> None:
     async with DeepgramServer() as server:
         connection = connection_of(server, kind)
         assert await call(connection, kind, "start", NOVA)
+        began = time.monotonic()
         with pytest.raises(TypeError, match="started already"):
             await stream(connection, NOVA).__aenter__()
+        assert time.monotonic() - began < 1
         async with stream(connection) as session:
             await (await server.connection()).send(SCRIPT[0])
             event = await anext(session)
@@ -335,3 +346,91 @@ async def test_what_the_dialect_cannot_do_is_told(kind: str) -> None:
             stream(connection, deepgram.LiveOptions(model="flux-general-en"))
         with pytest.raises(TypeError, match="listen=False"):
             stream(connection, nova(), listen=False)
+
+
+KEEPALIVE = {"options": {"keepalive": "true"}}
+
+
+def tasks_of_the_sdk() -> set[asyncio.Task[Any]]:
+    """Return the tasks that an async connection of the SDK has made and not ended."""
+    return {task for task in asyncio.all_tasks() if "WebSocketClient." in repr(task.get_coro())}
+
+
+async def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
+    """Let tasks that were cancelled end, and threads whose socket is gone; no other may be there."""
+    if left := tasks_of_the_sdk():
+        await asyncio.wait(left, timeout=0.1)
+    assert tasks_of_the_sdk() == set()
+    for thread in set(threading.enumerate()) - threads:
+        await anyio.to_thread.run_sync(thread.join, 2)
+        assert not thread.is_alive(), thread.name
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancelling_leaves_no_task_of_the_sdk(kind: str, times: int) -> None:
+    """After a cancellation, and after a second one that cuts the closing short, the SDK keeps nothing alive."""
+    await anyio.to_thread.run_sync(threading.get_ident)  # the tests' own worker is there before
+    async with DeepgramServer() as server:
+        threads, entered = set(threading.enumerate()), anyio.Event()
+
+        async def body() -> None:
+            async with stream(connection_of(server, kind, **KEEPALIVE), NOVA):
+                entered.set()
+                await anyio.sleep_forever()
+
+        task = asyncio.create_task(body())
+        await entered.wait()
+        for _ in range(times):
+            task.cancel()
+            for _ in range(5):
+                await checkpoint()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await assert_nothing_is_left(threads)
+
+
+async def test_cancelling_in_a_handler_for_open(kind: str) -> None:
+    """Cancelling the entry while the SDK, connected already, waits for a handler for Open leaves nothing open."""
+    await anyio.to_thread.run_sync(threading.get_ident)
+    loop, opened, is_cancelled = asyncio.get_running_loop(), anyio.Event(), threading.Event()
+
+    def plain(*_: object, **__: object) -> None:
+        loop.call_soon_threadsafe(opened.set)
+        assert is_cancelled.wait(10)
+
+    async def coroutine(*_: object, **__: object) -> None:
+        opened.set()
+        await anyio.sleep_forever()
+
+    async with DeepgramServer() as server:
+        threads = set(threading.enumerate())
+        connection = connection_of(server, kind, **KEEPALIVE)
+        connection.on(LegacyEvents.Open, coroutine if kind == "async" else plain)
+        entering = asyncio.create_task(stream(connection, NOVA).__aenter__())
+        await opened.wait()
+        entering.cancel()
+        loop.call_later(0.1, is_cancelled.set)
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert time.monotonic() - began < 1.9
+        await (await server.connection()).wait_closed()
+        await assert_nothing_is_left(threads)
+
+
+async def test_a_handler_for_open_that_raises() -> None:
+    """A sync handler for Open that raises makes start() return False with the socket open: the session closes it."""
+
+    def handler(*_: object, **__: object) -> None:
+        raise LookupError
+
+    await anyio.to_thread.run_sync(threading.get_ident)
+    async with DeepgramServer() as server:
+        threads = set(threading.enumerate())
+        connection = connection_of(server, "sync")
+        connection.on(LegacyEvents.Open, handler)
+        with pytest.raises(ConnectError):
+            await stream(connection, NOVA).__aenter__()
+        with anyio.fail_after(2):
+            await (await server.connection()).wait_closed()
+        await assert_nothing_is_left(threads)

@@ -58,10 +58,19 @@ async def test_a_lost_connection_shows_no_secret(connect: Connect, caplog: pytes
             with pytest.raises(DeepgramStreamError) as caught:
                 await anext(session)
         server.faults.no_close = True
-        async with connect(server, options, finish_timeout_seconds=0.1):
-            pass
+        server.faults.no_metadata = True
+        with pytest.raises(DeepgramStreamError, match="finish_timeout_seconds") as late:
+            async with connect(server, options, finish_timeout_seconds=0.1):
+                pass
     ours = "\n".join(record.getMessage() for record in caplog.records if "deepgram_stream" in record.name)
-    shown = whole_text(caught.value) + ours + repr(session) + repr(options) + repr(session.close_info)
+    shown = (
+        whole_text(caught.value)
+        + whole_text(late.value)
+        + ours
+        + repr(session)
+        + repr(options)
+        + repr(session.close_info)
+    )
     assert KEY not in shown
     assert TOKEN not in shown
 

@@ -15,8 +15,8 @@ from deepgram_stream_iter import (
     StalledError,
     StreamEvent,
     StreamingOptions,
-    _answers,
 )
+from deepgram_stream_iter._connection import stall
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 each_endpoint = pytest.mark.parametrize("options", [nova, flux])
@@ -56,7 +56,7 @@ async def test_silence_is_no_stall(connect: Connect) -> None:
 
 async def test_a_pause_is_no_stall(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who pauses while the server still owes an answer has not stalled: it may have nothing to say to so little audio."""
-    monkeypatch.setattr(_answers, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(stall, "PAUSE_SECONDS", 0.1)
     async with DeepgramServer() as server:
         async with connect(server, nova(), stall_timeout_seconds=0.2) as session:
             for _ in range(2):

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import pytest
@@ -12,9 +13,9 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
+from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._options import Overflow
 
 GET = None
@@ -37,14 +38,13 @@ ONE, TWO, THREE = (StreamEvent.Transcript(transcript=text, is_final=True) for te
 @contextmanager
 def a_buffer(
     max_size: int = 1, overflow: Overflow = "wait", timeout_seconds: float = 30.0
-) -> Generator[tuple[EventBuffer, list[BufferOverflow]]]:
-    """Make a buffer, and the list of the overflows it reports."""
-    overflows: list[BufferOverflow] = []
-    buffer = EventBuffer(max_size, overflow, timeout_seconds, overflows.append)
+) -> Generator[EventBuffer]:
+    """Make a buffer, and close it in the end, because its stream would warn."""
+    buffer = EventBuffer(max_size, overflow, timeout_seconds)
     try:
-        yield buffer, overflows
+        yield buffer
     finally:
-        buffer.put_away()
+        buffer.close()
 
 
 def take(buffer: EventBuffer) -> AnyStreamEvent:
@@ -110,22 +110,19 @@ def test_any_sequence_of_puts_and_gets(overflow: Overflow, steps: Steps, max_siz
     async def run() -> None:
         inside: list[AnyStreamEvent] = []
         lost: list[AnyStreamEvent] = []
-        with a_buffer(max_size, overflow) as (buffer, overflows):
+        with a_buffer(max_size, overflow) as buffer:
             for step in steps:
                 if step is not GET:
-                    held = buffer.put(step)
+                    buffer.put(step)
                     before, inside = [*inside, step], MODELS[overflow]([*inside, step], max_size)
                     lost += (event for event in before if not any(event is kept for kept in inside))
-                    over = len(inside) > max_size
-                    assert (held is not None) == (over and overflow in {"wait", "coalesce"})
-                    assert len(overflows) == (over and overflow == "error")
-                    if (
-                        held is not None or overflows
-                    ):  # the next step of the one who is held back: to be let go
+                    assert buffer.is_full == (len(inside) > max_size)
+                    if buffer.is_full and overflow == "error":
+                        with pytest.raises(BufferOverflow):
+                            await buffer.wait_for_room()
+                    if buffer.is_full:  # the next step is that of the consumer, who makes room
                         assert take(buffer) is inside.pop(0)
-                        overflows.clear()
-                    if held is not None:
-                        await held
+                        await buffer.wait_for_room()
                 elif inside:
                     assert take(buffer) is inside.pop(0)
                 assert buffer.size == len(inside) <= max_size
@@ -165,8 +162,10 @@ A, B = StreamEvent.TurnUpdate(turn_index=0), StreamEvent.EndOfTurn(turn_index=0)
 )
 async def test_which_interims_go(events: list[AnyStreamEvent], kept: list[int]) -> None:
     """A buffer of two gives up a superseded interim first, else the oldest one, and counts it."""
-    with a_buffer(2, "coalesce") as (buffer, _):
-        assert [buffer.put(event) for event in events] == [None] * 3
+    with a_buffer(2, "coalesce") as buffer:
+        for event in events:
+            buffer.put(event)
+        assert not buffer.is_full
         buffer.close()
         assert list(map(id, drain(buffer))) == [id(events[position]) for position in kept]
         assert (buffer.interims_coalesced, buffer.dropped, buffer.size_max) == (1, 0, 2)
@@ -175,33 +174,42 @@ async def test_which_interims_go(events: list[AnyStreamEvent], kept: list[int]) 
 async def test_an_error_comes_last() -> None:
     """A buffer closed with an error hands out what is inside, then raises that very error, again and again."""
     error = ConnectionError("lost")
-    with a_buffer(2) as (buffer, _):
+    with a_buffer(2) as buffer:
         buffer.put(ONE)
         buffer.put(TWO)
         buffer.close(error)
-        buffer.close(ValueError("the first call counts"))
-        assert buffer.put(THREE) is None
+        buffer.put(THREE)  # comes too late
+        assert buffer.size == 2
         assert [take(buffer), take(buffer)] == [ONE, TWO]
+        assert buffer.size == 0
         for _ in range(2):
             with pytest.raises(ConnectionError) as caught:
                 await buffer.get()
             assert caught.value is error
 
 
-@pytest.mark.parametrize("end", [EventBuffer.close, EventBuffer.put_away])
-async def test_the_end_reaches_who_waits(end: Callable[[EventBuffer], None]) -> None:
-    """A consumer that waits is told of the end."""
-    with a_buffer() as (buffer, _):
+async def test_a_buffer_that_is_not_closed_warns() -> None:
+    """A session that is dropped without being left leaves its buffer open; that warns, as anyio's streams do."""
+    buffer = EventBuffer(1, "wait", 30.0)
+    buffer.put(ONE)
+    with pytest.warns(ResourceWarning):  # noqa: PT031  (it comes from either)
+        del buffer
+        gc.collect()
+
+
+async def test_the_end_reaches_who_waits() -> None:
+    """A consumer that waits learns of the end."""
+    with a_buffer() as buffer:
         getting = asyncio.create_task(buffer.get())
         await checkpoint()
-        end(buffer)
+        buffer.close()
         with pytest.raises(EndOfEvents):
             await getting
 
 
 async def test_an_event_reaches_who_waits() -> None:
-    """A consumer that waits is given the event that comes, and those after it in order."""
-    with a_buffer(2) as (buffer, _):
+    """A consumer that waits gets the event that comes, and those after it in order."""
+    with a_buffer(2) as buffer:
         getting = asyncio.create_task(buffer.get())
         await checkpoint()
         buffer.put(ONE)
@@ -209,21 +217,9 @@ async def test_an_event_reaches_who_waits() -> None:
         assert [await getting, await buffer.get()] == [ONE, TWO]
 
 
-async def test_a_buffer_put_away_still_has_its_events() -> None:
-    """Putting away closes the stream, not the way to what is inside; doing it twice is doing it once."""
-    with a_buffer(2) as (buffer, _):
-        buffer.put(ONE)
-        buffer.put(TWO)
-        buffer.put_away()
-        buffer.put_away()
-        assert buffer.size == 2
-        assert drain(buffer) == [ONE, TWO]
-        assert buffer.size == 0
-
-
 async def test_cancelling_a_get_loses_nothing() -> None:
     """A get() cancelled in the very tick in which an event arrives leaves the event for the next one."""
-    with a_buffer() as (buffer, _):
+    with a_buffer() as buffer:
         getting = asyncio.create_task(buffer.get())
         await checkpoint()
         buffer.put(ONE)
@@ -248,101 +244,98 @@ async def test_cancelling_anyios_receive_loses_an_item() -> None:
             receive.receive_nowait()
 
 
-def held_back(buffer: EventBuffer, event: AnyStreamEvent) -> asyncio.Task[None]:
-    """Put an event that does not fit, and hold back its bringer."""
-    wait: Any = buffer.put(event)
-    assert isinstance(wait, Coroutine)
-    return asyncio.create_task(wait)
-
-
 @pytest.mark.parametrize("overflow", ["wait", "coalesce"])
-@pytest.mark.parametrize("release", [take, EventBuffer.unbound, EventBuffer.close])
-async def test_who_is_held_back_is_let_go(
+@pytest.mark.parametrize("release", [take, EventBuffer.stop_pausing, EventBuffer.unbound, EventBuffer.close])
+async def test_who_waits_for_room_goes_on(
     overflow: Overflow, release: Callable[[EventBuffer], object]
 ) -> None:
-    """A get, the end of the bound and the end of the stream let the SDK go on, and no overflow is reported."""
-    with a_buffer(1, overflow) as (buffer, overflows):
-        buffer.put(ONE)
-        holding = held_back(buffer, TWO)
-        await checkpoint()
-        assert not holding.done()
-        assert buffer.size == buffer.size_max == 1
-        release(buffer)
-        await holding
-        assert overflows == []
+    """A get, the end of the pausing, of the bound and of the stream let the SDK go on."""
+    buffer = EventBuffer(1, overflow, 30.0)
+    buffer.put(ONE)
+    buffer.put(TWO)
+    waiting = asyncio.create_task(buffer.wait_for_room())
+    await checkpoint()
+    assert not waiting.done()
+    assert buffer.size == buffer.size_max == 1
+    release(buffer)
+    await waiting
+    if release is not EventBuffer.close:
         buffer.close()
-        assert drain(buffer)[-1] is TWO
+    assert drain(buffer)[-1] is TWO
 
 
 async def test_an_unbound_buffer_grows() -> None:
-    """Without its bound the buffer takes everything at once, and its size tells."""
-    with a_buffer() as (buffer, _):
+    """Without its bound the buffer keeps everything, whatever its policy, and its size tells."""
+    with a_buffer(1, "drop_oldest") as buffer:
         buffer.unbound()
-        assert [buffer.put(event) for event in (ONE, TWO, THREE)] == [None] * 3
+        for event in (ONE, TWO, THREE):
+            buffer.put(event)
+        assert not buffer.is_full
         assert buffer.size == buffer.size_max == 3
 
 
-async def test_cancelling_who_is_held_back() -> None:
-    """A held-back bringer that is cancelled has lost nothing: the event was in safety before."""
-    with a_buffer() as (buffer, overflows):
+@pytest.mark.parametrize("overflow", ["drop_oldest", "error"])
+async def test_policies_that_drop_or_raise_go_on(overflow: Overflow) -> None:
+    """That nobody is paused any more ends neither of them."""
+    with a_buffer(1, overflow) as buffer:
+        buffer.stop_pausing()
         buffer.put(ONE)
-        holding = held_back(buffer, TWO)
-        await checkpoint()
-        holding.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await holding
-        buffer.close()
-        assert (drain(buffer), overflows) == ([ONE, TWO], [])
+        buffer.put(TWO)
+        assert (buffer.dropped, buffer.is_full) == ((1, False) if overflow == "drop_oldest" else (0, True))
 
 
-async def test_holding_back_takes_no_longer_than_allowed() -> None:
+async def test_waiting_takes_no_longer_than_allowed() -> None:
     """When nobody takes an event in time that is an overflow, which says what to do; no event is lost for it."""
-    with a_buffer(timeout_seconds=0.01) as (buffer, overflows):
+    with a_buffer(timeout_seconds=0.01) as buffer:
         buffer.put(ONE)
-        await held_back(buffer, TWO)
-        (overflow,) = overflows
+        buffer.put(TWO)
+        with pytest.raises(BufferOverflow) as caught:
+            await buffer.wait_for_room()
         for hint in ("buffer of 1 ", "0.01 s", "overflow_timeout_seconds", "feed()", "max_buffer_size"):
-            assert hint in str(overflow)
-        buffer.close(overflow)
+            assert hint in str(caught.value)
+        buffer.close(caught.value)
         assert [take(buffer), take(buffer)] == [ONE, TWO]
         with pytest.raises(BufferOverflow):
             await buffer.get()
 
 
 async def test_an_overflow_that_is_an_error() -> None:
-    """With `error` nobody is held back: the overflow is reported at once, and the event is there all the same."""
-    with a_buffer(1, "error") as (buffer, overflows):
-        assert [buffer.put(event) for event in (ONE, TWO)] == [None, None]
-        assert "overflow is 'error'" in str(overflows[0])
-        assert [take(buffer), take(buffer)] == [ONE, TWO]
-
-
-async def test_several_held_back_are_all_let_go() -> None:
-    """Of several that are held back, each is let go when there is room, and none is taken for an overflow."""
-    with a_buffer() as (buffer, _):
+    """With `error` nobody waits: the overflow is raised at once, and the event is there all the same."""
+    with a_buffer(1, "error") as buffer:
         buffer.put(ONE)
-        holding = [held_back(buffer, event) for event in (TWO, THREE)]
+        buffer.put(TWO)
+        with pytest.raises(BufferOverflow, match="overflow is 'error'"):
+            buffer.wait_for_room().send(None)
+        assert [take(buffer), take(buffer)] == [ONE, TWO]
+
+
+async def test_several_who_wait_all_go_on() -> None:
+    """Of several that wait for room, each goes on when there is some, and none takes that for an overflow."""
+    with a_buffer() as buffer:
+        for event in (ONE, TWO, THREE):
+            buffer.put(event)
+        waiting = [asyncio.create_task(buffer.wait_for_room()) for _ in range(2)]
         await checkpoint()
         assert [take(buffer), take(buffer)] == [ONE, TWO]
         await checkpoint()
         await checkpoint()
-        let_go = [task.done() for task in holding]
-        for task in holding:
+        went_on = [task.done() for task in waiting]
+        for task in waiting:
             task.cancel()
-        await asyncio.gather(*holding, return_exceptions=True)
-        assert let_go == [True, True]
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert went_on == [True, True]
 
 
 async def test_room_in_the_tick_of_the_time_out() -> None:
     """Room that is made in the tick in which the time is up is room: there is no overflow."""
-    with a_buffer(timeout_seconds=0.01) as (buffer, overflows):
+    with a_buffer(timeout_seconds=0.01) as buffer:
         buffer.put(ONE)
-        holding = held_back(buffer, TWO)
+        buffer.put(TWO)
+        waiting = asyncio.create_task(buffer.wait_for_room())
         await checkpoint()
         loop = asyncio.get_running_loop()
         due = loop.time() + 0.02
         loop.call_at(due, take, buffer)
         while loop.time() <= due:
             pass  # the loop is busy until both are due, and runs both in one tick
-        await holding
-        assert overflows == []
+        await waiting

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent
-from deepgram_stream_iter._ledger import Ledger
+from deepgram_stream_iter._inbound.ledger import Ledger
 
 START, UPDATE, RESUMED = StreamEvent.StartOfTurn, StreamEvent.TurnUpdate, StreamEvent.TurnResumed
 EAGER, END = StreamEvent.EagerEndOfTurn, StreamEvent.EndOfTurn
@@ -15,7 +15,7 @@ def kept(events: Sequence[AnyStreamEvent]) -> Ledger:
     """Make a ledger of these events."""
     ledger = Ledger()
     for event in events:
-        ledger.note(event)
+        ledger.record(event)
     return ledger
 
 

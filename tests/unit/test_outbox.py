@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,122 +10,126 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from deepgram_stream_iter import ConnectionLost, _outbox
+from deepgram_stream_iter import ConnectionLost, Reconnect, SessionClosed
 from deepgram_stream_iter._audio import RawFormat
-from deepgram_stream_iter._outbox import Outbox
-from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
+from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._outbound import outbox as outbox_module
+from deepgram_stream_iter._outbound.outbox import Outbox
+from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory
 
 MONO = RawFormat(sample_rate=16000, block_size=2)
 
 
 class FakeConnection:
-    """Takes audio until it has ended; that it is told of later."""
+    """Takes audio and control messages."""
 
-    def __init__(self) -> None:
-        self.adapter = SimpleNamespace(endpoint="v1")
-        self.ended = anyio.Event()
+    def __init__(self, audio_format: RawFormat | None = MONO) -> None:
+        self.adapter, self.format = SimpleNamespace(endpoint="v1"), audio_format
+        self.end: object = None
+        self.request_id = "r-1"
         self.sent: list[bytes] = []
+        self.controls: list[str] = []
 
     async def send(self, data: bytes) -> None:
         """Take a frame."""
         self.sent.append(data)
 
-
-async def test_a_connection_that_ends_with_the_last_frame_of_the_replay() -> None:
-    """It gets nothing more: what comes then goes to the next one, which has not caught up yet."""
-
-    class Ending(FakeConnection):
-        async def send(self, data: bytes) -> None:
-            await super().send(data)
-            outbox.hold()
-            self.ended.set()
-
-    memory = RawMemory(MONO, 60)
-    outbox = Outbox(memory, MONO, catch_up_rate=100)
-    first, second = Ending(), FakeConnection()
-    begin: Any = outbox.begin
-    catch_up: Any = outbox.catch_up
-    await outbox.send(b"\1\0")
-    begin(first)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(catch_up, first)
-        await first.ended.wait()
-        await anyio.wait_all_tasks_blocked()
-        tasks.cancel_scope.cancel()
-    await outbox.send(b"\2\0")
-    assert first.sent == [b"\1\0"]
-    memory.rewind(0.0, 0.0)
-    begin(second)
-    await catch_up(second)
-    await outbox.send(b"\3\0")
-    assert b"".join(second.sent) == b"\1\0\2\0\3\0"
+    async def send_control(self, kind: str) -> None:
+        """Take a control message."""
+        self.controls.append(kind)
 
 
-async def test_nothing_is_pushed_out_that_was_counted_in() -> None:
+class Closed(FakeConnection):
+    """A connection whose socket is closed, which has not reported its end yet."""
+
+    async def send(self, data: bytes) -> None:
+        """Take a frame that goes nowhere."""
+        await super().send(data)
+        raise ConnectionLost("closed", code=1012)
+
+    async def send_control(self, kind: str) -> None:
+        """Take a control message that goes nowhere."""
+        await super().send_control(kind)
+        raise ConnectionLost("closed", code=1012)
+
+
+def an_outbox(
+    memory: Memory | None = None, *, rate: float = 1000.0, send_timeout_seconds: float = 30.0
+) -> Any:
+    """Make an outbox; one with a memory is that of a session that reconnects. Takes fakes for connections."""
+    outbox = Outbox(
+        Settings(
+            max_buffer_size=1,
+            overflow="coalesce",
+            overflow_timeout_seconds=1,
+            keepalive_seconds=None,
+            connect_timeout_seconds=1,
+            send_timeout_seconds=send_timeout_seconds,
+            finish_timeout_seconds=1,
+            stall_timeout_seconds=None,
+            listen=True,
+            reconnect=Reconnect(catch_up_rate=rate),
+        )
+    )
+    if memory is not None:
+        outbox.keep_in(memory)
+    return outbox
+
+
+async def live(outbox: Any, connection: FakeConnection) -> None:
+    """Have a connection caught up and live."""
+    outbox.begin(connection)
+    await outbox.catch_up(connection)
+    outbox.go_live()
+
+
+async def test_nothing_is_pushed_out_that_was_promised() -> None:
     """From the moment in which a connection is promised what waits, what comes new waits for its room."""
     memory = RawMemory(MONO, 0.1)
-    outbox = Outbox(memory, MONO, catch_up_rate=1000)
+    outbox = an_outbox(memory)
     connection = FakeConnection()
-    begin: Any = outbox.begin
-    catch_up: Any = outbox.catch_up
     frames = [bytes([number]) * 320 for number in range(1, 13)]  # 10 ms
-    outbox.hold()
     for frame in frames[:11]:
         await outbox.send(frame)
     assert memory.rewind(0.0, 0.0).gap == (0.0, 0.01)
-    begin(connection)
-
-    async def send_the_last() -> None:
-        await outbox.wait_for_room(320)
-        await outbox.send(frames[11])
-
+    outbox.begin(connection)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(send_the_last)
+        tasks.start_soon(outbox.send, frames[11])
         await anyio.wait_all_tasks_blocked()
-        await catch_up(connection)
+        await outbox.catch_up(connection)
+        outbox.go_live()
     assert b"".join(connection.sent) == b"".join(frames[1:])
 
 
 @pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "opaque"])
 async def test_a_socket_that_is_closed_and_nobody_knows_yet(*, is_raw: bool) -> None:
-    """When a frame cannot be sent, those that follow are kept, though the connection has not told its end."""
-
-    class Closed(FakeConnection):
-        async def send(self, data: bytes) -> None:
-            await super().send(data)
-            raise ConnectionLost("closed", code=1012, reason="", request_id="")
-
+    """When a frame cannot be sent, those that follow are kept, though the connection has not reported its end."""
     memory = RawMemory(MONO, 60) if is_raw else OpaqueMemory(60)
-    outbox = Outbox(memory, MONO if is_raw else None, catch_up_rate=1000)
-    first, second = Closed(), FakeConnection()
-    begin: Any = outbox.begin
-    catch_up: Any = outbox.catch_up
-    begin(first)
-    assert await catch_up(first)
+    outbox = an_outbox(memory)
+    audio_format = MONO if is_raw else None
+    first, second = Closed(audio_format), FakeConnection(audio_format)
+    await live(outbox, first)
     for frame in (b"1a", b"2b", b"3c"):
         await outbox.send(frame)
     assert first.sent == [b"1a"]
     memory.rewind(0.0, 0.0)
-    begin(second)
-    assert await catch_up(second)
-    assert b"".join(second.sent) == b"1a2b3c"  # of opaque audio this is the head, which is sent again
+    await live(outbox, second)
+    assert b"".join(second.sent) == (
+        b"1a2b3c" if is_raw else b"2b3c"
+    )  # of opaque audio what was in flight is lost
 
 
 async def test_a_replay_that_comes_to_no_end() -> None:
-    """It is no connection to send to, and says so."""
-
-    class Closed(FakeConnection):
-        async def send(self, data: bytes) -> None:
-            del data
-            raise ConnectionLost("closed", code=1012, reason="", request_id="")
-
-    outbox = Outbox(RawMemory(MONO, 60), MONO, catch_up_rate=1000)
+    """A connection that cannot be sent all that waits raises that, and is sent no more of it."""
+    outbox = an_outbox(RawMemory(MONO, 60))
     closed = Closed()
-    begin: Any = outbox.begin
-    catch_up: Any = outbox.catch_up
-    await outbox.send(b"1a")
-    begin(closed)
-    assert not await catch_up(closed)
+    for frame in (bytes(3200), bytes(3200)):
+        await outbox.send(frame)
+    outbox.begin(closed)
+    with pytest.raises(ConnectionLost):
+        await outbox.catch_up(closed)
+    assert len(closed.sent) == 1
+    assert not outbox.is_live
 
 
 async def test_a_connection_that_fails_too_late() -> None:
@@ -136,25 +141,75 @@ async def test_a_connection_that_fails_too_late() -> None:
             await super().send(data)
             is_begun.set()
             await is_over.wait()
-            raise ConnectionLost("closed", code=1012, reason="", request_id="")
+            raise ConnectionLost("closed", code=1012)
 
     memory = RawMemory(MONO, 60)
-    outbox = Outbox(memory, MONO, catch_up_rate=1000)
+    outbox = an_outbox(memory)
     first, second = Slow(), FakeConnection()
-    begin: Any = outbox.begin
-    catch_up: Any = outbox.catch_up
-    begin(first)
-    assert await catch_up(first)
+    await live(outbox, first)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outbox.send, b"1a")
         await is_begun.wait()
-        outbox.hold()
+        outbox.pause()
         memory.rewind(0.0, 0.0)
-        begin(second)
-        assert await catch_up(second)
+        await live(outbox, second)
         is_over.set()
     await outbox.send(b"2b")
     assert second.sent == [b"1a", b"2b"]
+
+
+async def test_a_control_waits_for_the_next_connection() -> None:
+    """One that a closed socket does not take waits until the connection is over, and goes to the next."""
+    outbox = an_outbox(RawMemory(MONO, 60))
+    first, second = Closed(), FakeConnection()
+    await live(outbox, first)
+    taken: list[object] = []
+
+    async def send() -> None:
+        taken.append(await outbox.send_control("KeepAlive"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        await anyio.wait_all_tasks_blocked()
+        first.end = "lost"
+        outbox.pause()
+        await anyio.wait_all_tasks_blocked()
+        assert taken == []
+        await live(outbox, second)
+    assert taken == [second]
+    assert (first.controls, second.controls) == (["KeepAlive"], ["KeepAlive"])
+
+
+@pytest.mark.parametrize("is_live", [True, False], ids=["that is closed", "that there is none"])
+async def test_a_control_waits_for_a_bounded_time(*, is_live: bool) -> None:
+    """A connection that never reports its end, or never comes, does not hold it for longer than the time-out."""
+    outbox = an_outbox(RawMemory(MONO, 60), send_timeout_seconds=0.01)
+    await live(outbox, Closed())
+    if not is_live:
+        outbox.pause()
+    with pytest.raises(ConnectionLost, match="closed" if is_live else "goes on with that"):
+        await outbox.send_control("KeepAlive")
+
+
+@pytest.mark.parametrize("what", ["audio", "control"])
+async def test_who_waits_is_refused(what: str) -> None:
+    """The end of the stream reaches a sender that waits for room, or for a connection; the first reason counts."""
+    outbox = an_outbox(RawMemory(MONO, 0.1))
+    await outbox.send(bytes(3200))
+
+    async def send() -> None:
+        waiting: Coroutine[None, None, object] = (
+            outbox.send(bytes(3200)) if what == "audio" else outbox.send_control("KeepAlive")
+        )
+        with pytest.raises(SessionClosed, match="first"):
+            await waiting
+
+    outbox.begin(FakeConnection())  # which never catches up
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        await anyio.wait_all_tasks_blocked()
+        outbox.refuse("first")
+        outbox.refuse("second")
 
 
 class Clock:
@@ -162,7 +217,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.time = 100.0
-        monkeypatch.setattr(_outbox, "now", lambda: self.time)
+        monkeypatch.setattr(outbox_module, "now", lambda: self.time)
         monkeypatch.setattr(anyio, "sleep_until", self.sleep_until)
 
     async def sleep_until(self, deadline: float) -> None:
@@ -183,30 +238,14 @@ async def test_no_faster_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
             if len(times) == 5:
                 clock.time += 60  # the socket takes its time
 
-    outbox = Outbox(RawMemory(MONO, 60), MONO, catch_up_rate=1.25)
+    outbox = an_outbox(RawMemory(MONO, 60), rate=1.25)
     connection = Timed()
-    begin: Any = outbox.begin
-    catch_up: Any = outbox.catch_up
     audio = bytes(range(250)) * 128  # 1 s
     await outbox.send(audio)
-    begin(connection)
-    assert await catch_up(connection)
+    await live(outbox, connection)
     assert b"".join(connection.sent) == audio
     assert [len(frame) for frame in connection.sent] == [3200] * 10
     frame_seconds = 0.1 / 1.25
     before = [100 + number * frame_seconds for number in range(5)]
     after = [before[-1] + 60 + number * frame_seconds for number in range(5)]
     assert times == pytest.approx(before + after)
-
-
-async def test_the_speed_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """During an outage audio is taken in real time, with a lead of half of what is free."""
-    clock = Clock(monkeypatch)
-    outbox = Outbox(RawMemory(MONO, 4), MONO, catch_up_rate=1.25)
-    await outbox.send(bytes(64_000))  # 2 s of 4
-    outbox.hold()
-    times: list[float] = []
-    for _ in range(5):
-        await outbox.wait_for_room(16_000)  # 0.5 s
-        times.append(clock.time - 100)
-    assert times == pytest.approx([0, 0, 0, 0.5, 1.0])

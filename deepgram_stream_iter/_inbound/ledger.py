@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._events import (
+from deepgram_stream_iter._events import (
     AnyStreamEvent,
     ConnectedEvent,
     EndOfTurnEvent,
@@ -11,11 +11,11 @@ from ._events import (
     TranscriptEvent,
     TurnStateEvent,
 )
-from ._transcript import unconfirmed_end
+from deepgram_stream_iter._transcript import unconfirmed_end
 
 
 class Ledger:
-    """Keeps account of the events in the order of their arrival."""
+    """Keeps account of the events, in the order of their arrival."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -30,15 +30,15 @@ class Ledger:
         """All final text, in one line."""
         return " ".join(self._final_texts)
 
-    def note(self, event: AnyStreamEvent) -> None:
-        """Take the next event."""
+    def record(self, event: AnyStreamEvent) -> None:
+        """Record the next event."""
         self.events += 1
         if isinstance(event, TranscriptEvent):
             if event.is_final:
-                self._note_final(event.transcript, event.end)
+                self._record_final(event.transcript, event.end)
         elif isinstance(event, EndOfTurnEvent):
             self._open_turn = None
-            self._note_final(event.transcript, event.end)
+            self._record_final(event.transcript, event.end)
         elif isinstance(event, TurnStateEvent):
             # Flux sends updates without text while nobody speaks; those open no turn
             if self._open_turn or event.transcript or isinstance(event, StartOfTurnEvent):
@@ -49,10 +49,10 @@ class Ledger:
                 self.metadata = event
 
     def end_of_open_turn(self) -> EndOfTurnEvent | None:
-        """Make the end of a turn that the end of the stream cut off; None when no turn is open."""
+        """Return the end of the turn that the end of the stream cuts off; None when no turn is open."""
         return unconfirmed_end(self._open_turn) if self._open_turn else None
 
-    def _note_final(self, text: str, end: float | None) -> None:
+    def _record_final(self, text: str, end: float | None) -> None:
         if text:
             self._final_texts.append(text)
         self.audio_seconds_finalized = max(self.audio_seconds_finalized, end or 0.0)

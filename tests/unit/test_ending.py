@@ -6,28 +6,72 @@ import pytest
 from websockets.exceptions import ConcurrencyError, ConnectionClosedError
 from websockets.frames import Close
 
+from deepgram_stream_iter import ConnectError, ConnectionLost, ServerError, StalledError
+from deepgram_stream_iter._connection.ending import (
+    Answer,
+    CloseInfo,
+    connection_lost,
+    is_agreed,
+    is_retryable,
+)
 from deepgram_stream_iter._options import Endpoint
-from deepgram_stream_iter._outcome import CloseInfo, connection_lost, is_clean
+
+ENDPOINTS: tuple[Endpoint, ...] = ("v1", "v2", "other")
+ANSWERS: tuple[Answer, ...] = ("none", "finalize", "metadata")
+CODES = (1000, 1001, 1002, 1005, 1006, 1008, 1011, 1012, 4000, None)
+AGREED = {
+    # (code, endpoint, asked, answer, reconnects); where Metadata has come, everything is agreed: see below
+    *(
+        (1000, endpoint, asked, answer, False)
+        for endpoint in ENDPOINTS
+        for asked in (True, False)
+        for answer in ANSWERS
+    ),
+    *((1005, "v2", asked, answer, False) for asked in (True, False) for answer in ANSWERS),
+    *((None, endpoint, True, answer, False) for endpoint in ENDPOINTS for answer in ANSWERS),
+    *((code, "v1", True, "finalize", True) for code in (1000, None)),
+    *((code, "v2", True, answer, True) for code in (1000, 1005, None) for answer in ANSWERS),
+    *((code, "other", True, answer, True) for code in (1000, None) for answer in ANSWERS),
+}
+
+
+@pytest.mark.parametrize("reconnects", [True, False], ids=["reconnects", "once"])
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("asked", [True, False], ids=["asked", "unasked"])
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("code", CODES)
+def test_the_agreed_end(
+    code: int | None,
+    endpoint: Endpoint,
+    asked: bool,
+    answer: Answer,
+    reconnects: bool,  # noqa: FBT001
+) -> None:
+    """The whole table of what is the agreed end; all else is a loss."""
+    expected = answer == "metadata" or (code, endpoint, asked, answer, reconnects) in AGREED
+    assert is_agreed(code, endpoint, asked=asked, answer=answer, reconnects=reconnects) is expected
 
 
 @pytest.mark.parametrize(
-    ("code", "endpoint", "asked", "expected"),
+    ("error", "expected"),
     [
-        (1000, "v1", True, True),
-        (1000, "v1", False, True),
-        (1000, "v2", False, True),
-        (1005, "v2", True, True),
-        (1005, "v2", False, False),
-        (1005, "v1", True, False),
-        (1001, "v1", True, False),
-        (1006, "v2", True, False),
-        (1011, "v1", True, False),
-        (None, "v1", True, False),
+        *(
+            (ConnectionLost("lost", code=code), True)
+            for code in (None, 1000, 1001, 1005, 1006, 1009, 1011, 1012)
+        ),
+        *((ConnectionLost("lost", code=code), False) for code in (1002, 1003, 1007, 1008)),
+        (StalledError("stalled"), True),
+        (ConnectError("refused", is_transient=True), True),
+        (ConnectError("refused", is_transient=False), False),
+        (ServerError("fatal"), False),
+        (ValueError("the application's"), False),
+        (None, False),
     ],
+    ids=repr,
 )
-def test_the_agreed_end(code: int | None, endpoint: Endpoint, asked: bool, expected: bool) -> None:  # noqa: FBT001
-    """1000 is an agreed end, and for Flux so is the missing status that answers CloseStream; nothing else is."""
-    assert is_clean(code, endpoint, asked=asked) is expected
+def test_what_is_retryable(error: Exception | None, expected: bool) -> None:  # noqa: FBT001
+    """A loss is, unless the next connection would come to the same; a refusal is where it is for the moment."""
+    assert is_retryable(error) is expected
 
 
 @pytest.mark.parametrize(

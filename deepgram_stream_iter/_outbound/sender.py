@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ._audio import FRAME_MS, FrameCutter, Pacer, RawFormat
-from ._clock import now
-from ._lifecycle import Lifecycle
+from deepgram_stream_iter._audio import (
+    FRAME_MS,
+    AudioSource,
+    FrameCutter,
+    Pacer,
+    pieces,
+)
+from deepgram_stream_iter._clock import now
+from deepgram_stream_iter._connection.connection import Connection
+from deepgram_stream_iter._errors import DeepgramStreamError
+from deepgram_stream_iter._outbound.outbox import Outbox
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
 class AudioSender:
-    """Sends pieces of audio over a connection; safe from several tasks at once."""
+    """Sends pieces of audio; safe from several tasks at once."""
 
-    def __init__(self, life: Lifecycle) -> None:
-        self._life = life
+    def __init__(self, outbox: Outbox, connection: Connection) -> None:
+        self._outbox, self._format = outbox, connection.format
+        self._cutter = FrameCutter(self._format, FRAME_MS[connection.adapter.endpoint])
         self._lock = anyio.Lock(fast_acquire=True)
         self._bytes_sent = 0
         self._pacer: Pacer | None = None
-        self._format: RawFormat | None = None
-        self._cutter = FrameCutter(None, FRAME_MS["other"])
-
-    def configure(self) -> None:
-        """Take over what the connection, once there is one, says of its audio."""
-        adapter = self._life.adapter
-        self._format = RawFormat.of(adapter.query)
-        self._cutter = FrameCutter(self._format, FRAME_MS[adapter.endpoint])
 
     @property
     def seconds_sent(self) -> float | None:
@@ -38,7 +40,7 @@ class AudioSender:
         return self._format.seconds(self._bytes_sent) if self._format else None
 
     def pacer(self, pace: float | None) -> Pacer | None:
-        """Give what spaces the frames out.
+        """Return what spaces the frames out; None for None.
 
         :raises ValueError: for a pace of no speed, or audio whose bytes are not time.
         """
@@ -57,11 +59,27 @@ class AudioSender:
         # One that is ahead of the clock goes on: each call alone would send its first frame at once.
         return self._pacer
 
-    async def send(self, piece: Buffer, pacer: Pacer | None) -> None:
-        """Send a piece. Raises what `Lifecycle.send_audio` raises.
+    async def send_all(self, source: AudioSource, pacer: Pacer | None) -> None:
+        """Send all pieces of a source, which is closed afterwards where it is an async generator.
 
-        The frames of a piece stay together, unless they are paced: others need not wait for all of them.
+        :raises DeepgramStreamError: as `Outbox.send` does.
         """
+        async with aclosing(pieces(source)) as stream_of_pieces:
+            async for piece in stream_of_pieces:
+                await self._send(piece, pacer)
+
+    async def feed(self, source: AudioSource, pacer: Pacer | None) -> bool:
+        """Do the same in the background; return whether the stream took all. An exception of the source is raised."""
+        async with aclosing(pieces(source)) as stream_of_pieces:
+            async for piece in stream_of_pieces:
+                try:
+                    await self._send(piece, pacer)
+                except DeepgramStreamError:
+                    return False  # the iteration raises it
+        return True
+
+    async def _send(self, piece: Buffer, pacer: Pacer | None) -> None:
+        # The frames of a piece stay together, unless they are paced: others need not wait for all of them.
         if pacer is None or self._format is None:
             async with self._lock:
                 for frame in self._cutter.cut(piece):
@@ -74,5 +92,5 @@ class AudioSender:
                 await self._send_frame(frame)
 
     async def _send_frame(self, frame: bytes) -> None:
-        await self._life.send_audio(frame)
+        await self._outbox.send(frame)
         self._bytes_sent += len(frame)

@@ -1,7 +1,7 @@
 """The control messages that Deepgram answers: Finalize and Configure.
 
-An answer is an event like any other: it is offered here on its way to the buffer, and handed out as well. A message whose
-connection is lost before its answer has come is sent again to the next.
+The answer is an event like any other, which is handed out as well. A message whose connection is lost before its answer
+has come is sent again to the next.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping
 
 import anyio
 
-from ._errors import ConfigureError
-from ._events import (
+from deepgram_stream_iter._connection.connection import Connection
+from deepgram_stream_iter._errors import ConfigureError
+from deepgram_stream_iter._events import (
     AnyStreamEvent,
     ConfiguredEvent,
     ConfigureFailedEvent,
-    ReconnectingEvent,
     TranscriptEvent,
 )
-from ._lifecycle import Lifecycle
+from deepgram_stream_iter._inbound.answers import Answers
+from deepgram_stream_iter._outbound.outbox import Outbox
 
 _CONFIGURE_TIMEOUT_SECONDS = 10.0
 
@@ -26,20 +27,21 @@ _CONFIGURE_TIMEOUT_SECONDS = 10.0
 class Requests:
     """Sends requests and waits for their answers; one Configure is under way at a time."""
 
-    def __init__(self, life: Lifecycle) -> None:
-        self._life = life
-        self._awaiting: list[_Answer] = []
+    def __init__(self, outbox: Outbox, answers: Answers) -> None:
+        self._outbox, self._answers = outbox, answers
         self._configuring = anyio.Lock()
+        self._configuration: dict[str, object] = {}  # what a Configure has changed since the session began
 
-    def offer(self, event: AnyStreamEvent) -> None:
-        """Take an event that may be an answer."""
-        for answer in self._awaiting:
-            answer.offer(event)
+    async def restore(self, connection: Connection) -> anyio.Event | None:
+        """Send the settings again to a new connection; return the event of the answer, where there is to be one.
 
-    def release(self) -> None:
-        """Let go of everybody who waits: the stream has ended."""
-        for answer in self._awaiting:
-            answer.came.set()
+        :raises DeepgramStreamError: as `Connection.send` does.
+        """
+        if not self._configuration:
+            return None
+        restored = self._answers.expect_restored()
+        await connection.send_control("Configure", **self._configuration)
+        return restored
 
     async def finalize(self, timeout_seconds: float) -> TranscriptEvent | None:
         """Send Finalize; see `StreamSession.finalize`."""
@@ -60,7 +62,7 @@ class Requests:
                 **changes,
             )
         if isinstance(answer, ConfiguredEvent):
-            self._life.configuration = _merged(self._life.configuration, changes)
+            self._configuration = _merged(self._configuration, changes)
             return answer
         if isinstance(answer, ConfigureFailedEvent):
             text = ": ".join(part for part in (answer.code, answer.description) if part)
@@ -69,7 +71,7 @@ class Requests:
             )
         raise ConfigureError(
             "the stream ended before Deepgram answered the Configure"
-            if self._life.close_info is not None
+            if self._answers.is_over
             else f"Deepgram did not answer the Configure within {_CONFIGURE_TIMEOUT_SECONDS} s"
         )
 
@@ -77,39 +79,16 @@ class Requests:
         self, kind: str, fits: Callable[[AnyStreamEvent], bool], timeout_seconds: float, **fields: object
     ) -> AnyStreamEvent | None:
         """Send a control message; return its answer, None when it does not come in time or the stream ends."""
-        answer = _Answer(fits)
-        self._awaiting.append(answer)
-        try:
-            with anyio.move_on_after(timeout_seconds):
-                while answer.event is None and self._life.close_info is None:
-                    self._life.check_open()
-                    connection = await self._life.send_control(kind, **fields)
-                    while not (answer.event or self._life.close_info or connection.ended.is_set()):
-                        answer.came = anyio.Event()  # what came while it waited to be sent is no matter
-                        await answer.came.wait()
-        finally:
-            self._awaiting.remove(answer)
+        with self._answers.expecting(fits) as answer, anyio.move_on_after(timeout_seconds):
+            while answer.event is None and not self._answers.is_over:
+                connection = await self._outbox.send_control(kind, **fields)
+                while answer.event is None and connection.end is None:
+                    await answer.wait_for_change()
         return answer.event
 
 
-class _Answer:
-    """The event that answers a control message."""
-
-    def __init__(self, fits: Callable[[AnyStreamEvent], bool]) -> None:
-        self._fits = fits
-        self.event: AnyStreamEvent | None = None
-        self.came = anyio.Event()  # set without an event when the connection is lost, or the stream ends
-
-    def offer(self, event: AnyStreamEvent) -> None:
-        if self.event is None and self._fits(event):
-            self.event = event
-            self.came.set()
-        elif isinstance(event, ReconnectingEvent):
-            self.came.set()
-
-
 def _merged(settings: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """Add changes to settings; groups such as `thresholds` are changed by their members."""
+    """Return settings with changes; groups such as `thresholds` are changed by their members."""
     merged = dict(settings)
     for name, value in changes.items():
         before = merged.get(name)

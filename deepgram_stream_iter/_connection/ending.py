@@ -1,23 +1,35 @@
-"""How a stream ended: the agreed end, or a loss and what to say of it. Pure."""
+"""How a connection ended: the agreed end, or a loss and what to say of it. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from ._errors import ConnectError, ConnectionLost
-from ._events import MetadataEvent
-from ._options import Endpoint
+from deepgram_stream_iter._errors import ConnectError, ConnectionLost
+from deepgram_stream_iter._events import MetadataEvent
+from deepgram_stream_iter._options import Endpoint
 
 NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006
-FATAL_CODES = frozenset({1002, 1003, 1007, 1008})
-"""Another connection would end with these too: the protocol or the audio is wrong."""
+_FATAL_CODES = frozenset({1002, 1003, 1007, 1008})
+"""Another connection would end with these too, because the protocol or the audio is wrong."""
 
 _REASONS = {
     "DATA0000": "the audio could not be decoded: check `encoding`, `sample_rate` and `channels`",
     "NET0000": "Deepgram had nothing to transcribe in time",
     "NET0001": "neither audio nor KeepAlive reached Deepgram for 10 s",
 }
+
+Answer: TypeAlias = Literal["none", "finalize", "metadata"]
+"""What Nova has said to the end: nothing; the answer to Finalize, so all words are there; or Metadata, its last message."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a connection ended; the end of the last one is that of the session."""
+
+    error: Exception | None = None
+    by_server: bool = False
+    drained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +42,49 @@ class CloseInfo:
     initiator: Literal["client", "server"]
     """`server` when the server ended the stream without being asked, else `client`."""
     drained: bool
-    """The server ended the stream cleanly, and so everything it had to say has arrived."""
+    """Everything that the server had to say has arrived: it closed as agreed, or has sent its Metadata."""
     metadata: MetadataEvent | None
     """Nova's last message; None when it did not come, and for Flux."""
 
 
+def is_agreed(
+    code: int | None, endpoint: Endpoint, *, asked: bool, answer: Answer = "none", reconnects: bool = False
+) -> bool:
+    """Return whether the end of a connection is the agreed end of the stream.
+
+    :param code: the close code; None where the end came without one, as from a custom transport.
+    :param asked: CloseStream was sent.
+    """
+    if answer == "metadata":
+        return True
+    if code is None and not asked:
+        return False
+    if code not in ({NORMAL, _NO_STATUS, None} if endpoint == "v2" else {NORMAL, None}):
+        return False
+    if not reconnects:
+        # Flux answers CloseStream without a status, and nobody can see whether the application has sent one itself.
+        return True
+    # A server that restarts closes like this too, even while it is being asked: then Nova's last words are missing. Of
+    # Flux nobody can tell.
+    return asked and (endpoint != "v1" or answer == "finalize")
+
+
+def is_retryable(error: Exception | None) -> bool:
+    """Return whether a connection that ended with this error is worth making again."""
+    if isinstance(error, ConnectionLost):
+        return error.code not in _FATAL_CODES
+    return isinstance(error, ConnectError) and error.is_transient
+
+
 def is_failure(cause: Exception | None) -> bool:
-    """Tell whether what the SDK reported is more than that the socket was closed, which the close code tells too."""
+    """Return whether the SDK reported more than that the socket was closed, which the close code tells too."""
     return cause is not None and not type(cause).__module__.startswith("websockets.")
-
-
-def is_clean(code: int | None, endpoint: Endpoint, *, asked: bool) -> bool:
-    """Tell whether a close code is the agreed end; Flux answers CloseStream without a status."""
-    return code == NORMAL or (code == _NO_STATUS and asked and endpoint == "v2")
 
 
 def connection_lost(
     code: int | None, reason: str, cause: Exception | None, request_id: str
 ) -> ConnectionLost:
-    """Make the error for any other end, out of the close frame and what the SDK reported."""
+    """Return the error for any other end, made from the close frame and what the SDK reported."""
     sent = getattr(cause, "sent", None)  # where our side broke off, as over a message that is too big
     if code == _BROKEN and sent is not None:
         code, reason = int(sent.code), str(sent.reason)
@@ -76,7 +112,7 @@ def connection_lost(
 
 
 def never_ready(code: int | None, error: Exception | None, request_id: str) -> Exception:
-    """Make the error for a connection that was made, and ended before audio could be sent."""
+    """Return the error of a connection that ended before audio could be sent."""
     if error is not None and not isinstance(error, ConnectionLost):
         return error
     reason = str(error or f"the server closed it with {code}")
@@ -84,11 +120,11 @@ def never_ready(code: int | None, error: Exception | None, request_id: str) -> E
         f"Could not connect to Deepgram: the connection ended before it was ready: {reason}",
         reason=reason,
         request_id=request_id,
-        is_transient=code not in FATAL_CODES,
+        is_transient=code not in _FATAL_CODES,
     )
 
 
 def _hint(reason: str) -> str:
-    """Find what a reason means: Deepgram sends the bare code, or a sentence with a link that ends in it."""
+    """Return what a reason means; Deepgram sends the bare code, or a sentence with a link that ends in it."""
     code = reason.upper().replace("-", "")
     return next((hint for known, hint in _REASONS.items() if known in code), "")

@@ -1,0 +1,1 @@
+"""One connection of the SDK, and the rules by which it ends."""

@@ -1,0 +1,82 @@
+"""Which end a connection comes to, by what both sides said before. Pure, but for one line in the log."""
+
+from __future__ import annotations
+
+import logging
+
+from deepgram_stream_iter._adapters.failures import came_from_a_handler
+from deepgram_stream_iter._connection.ending import (
+    NORMAL,
+    Answer,
+    End,
+    connection_lost,
+    is_agreed,
+    is_failure,
+)
+from deepgram_stream_iter._errors import CallbackError, ConnectionLost
+from deepgram_stream_iter._events import AnyStreamEvent, MetadataEvent, TranscriptEvent
+from deepgram_stream_iter._options import Endpoint, Settings
+
+_logger = logging.getLogger("deepgram_stream_iter")
+
+
+class Closing:
+    """Records what was asked and answered about the end of a connection, and derives the end from it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.asked = False
+        """CloseStream was sent by the session."""
+        self.answer: Answer = "none"
+
+    def record(self, event: AnyStreamEvent) -> None:
+        """Record an event of the server, which may answer what was asked."""
+        if isinstance(event, MetadataEvent):
+            self.answer = "metadata"
+        elif self.asked and isinstance(event, TranscriptEvent) and event.from_finalize:
+            self.answer = "finalize"
+
+    def is_agreed(self, code: int | None, endpoint: Endpoint) -> bool:
+        """Return whether an end with this close code is the agreed one."""
+        return is_agreed(
+            code,
+            endpoint,
+            # An observed connection that ends without a code was left by the application.
+            asked=self.asked and self._settings.listen,
+            answer=self.answer,
+            reconnects=self._settings.reconnect is not None,
+        )
+
+    def end(
+        self, frame: tuple[int | None, str], cause: Exception | None, endpoint: Endpoint, request_id: str
+    ) -> End:
+        """Return the end of a connection, made from its close frame and what the SDK reported."""
+        code, reason = frame
+        if cause is not None and came_from_a_handler(cause):
+            text = (
+                f"a handler of the application raised {type(cause).__name__}, and the SDK stopped listening"
+            )
+            # Any other code shows that the stream was lost before, unless nothing was to come any more.
+            if code in (None, NORMAL) or self.answer == "metadata":
+                error = CallbackError(text)
+                error.__cause__ = cause
+                return End(error)
+            _logger.error("%s", text, exc_info=cause)
+            cause = None
+        if self.is_agreed(code, endpoint) and (self.answer == "metadata" or not is_failure(cause)):
+            return End(by_server=True, drained=True)
+        return End(connection_lost(code, reason, cause, request_id), by_server=True)
+
+    def timed_out(self, frame: tuple[int | None, str], endpoint: Endpoint, request_id: str) -> End:
+        """Return the end of a connection that the server has not ended within `finish_timeout_seconds`."""
+        if self.answer == "metadata":
+            return End(drained=True)
+        if frame[0] is not None and not self.is_agreed(frame[0], endpoint):
+            # The SDK knows that the peer is dead, and waits for it all the same.
+            return self.end(frame, None, endpoint, request_id)
+        reason = (
+            f"Deepgram did not end the stream within {self._settings.finish_timeout_seconds} s"
+            " (finish_timeout_seconds), so its last words may be missing"
+        )
+        text = f"{reason} [request id {request_id}]" if request_id else reason
+        return End(ConnectionLost(text, reason=reason, request_id=request_id))

@@ -1,0 +1,294 @@
+"""One connection of the SDK: open, listen, keep alive, send, close; and how it ended.
+
+`run()` is its whole life, read from top to bottom. A session that reconnects has one connection after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine
+
+import anyio
+import anyio.abc
+
+from deepgram_stream_iter._adapters._protocol import Adapter
+from deepgram_stream_iter._adapters.failures import connect_error
+from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._clock import now
+from deepgram_stream_iter._connection.closing import Closing
+from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
+from deepgram_stream_iter._connection.stall import StallTimer
+from deepgram_stream_iter._errors import (
+    BufferOverflow,
+    ConnectionLost,
+    DeepgramStreamError,
+    ServerError,
+    SessionClosed,
+    StalledError,
+)
+from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent
+from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._options import Settings
+
+_CLOSE_TIMEOUT_SECONDS = 2.0
+"""For closing the socket, and for what handlers of the application do meanwhile."""
+_HANDSHAKE_TIMEOUT_SECONDS = 1.0
+"""For the closing handshake; then the socket is dropped."""
+
+_logger = logging.getLogger("deepgram_stream_iter")
+
+
+class Connection:
+    """Runs a connection of the SDK from its opening to its end."""
+
+    def __init__(self, adapter: Adapter, settings: Settings) -> None:
+        self.adapter, self._settings = adapter, settings
+        self.format: RawFormat | None = None
+        """Of the audio, from its opening on; None where its bytes are not time."""
+        self.end: End | None = None
+        """How it ended; there are no more events then."""
+        self.use = anyio.CancelScope()
+        """For what is done with the connection: its end cancels this."""
+        self._ended = anyio.Event()
+        self._settled = anyio.Event()  # audio may be sent, or it has ended
+        self._listened = anyio.Event()  # the SDK's listener has ended
+        self._is_ready = False  # audio may be sent
+        self._inbox: Inbox | None = None
+        self._attached = anyio.Event()  # there is an inbox, or it has ended
+        self._early: list[AnyStreamEvent] = []  # what came before there was an inbox
+        self._closing = Closing(settings)
+        is_watched = settings.stall_timeout_seconds is not None and settings.listen
+        self._stall = StallTimer() if is_watched else None
+        self.keepalives_sent = 0
+        self._last_sent_at = 0.0
+
+    @property
+    def request_id(self) -> str:
+        """Deepgram's id of the stream; empty where the handshake did not tell."""
+        return self.adapter.request_id
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Open, report when audio may be sent, listen until the end, and close. Cancelling drops the socket.
+
+        :raises DeepgramStreamError: when it ends before audio may be sent.
+        """
+        was_ready = False
+        try:
+            await self._open()
+            async with anyio.create_task_group() as tasks:
+                self._start(tasks)
+                await self._settled.wait()
+                was_ready = self._is_ready
+                if was_ready:
+                    task_status.started()
+                    await self._ended.wait()
+                if self._settings.listen:
+                    await self._close()
+                tasks.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; it is not raised into its task)
+            self.finish_with(End(error))
+        finally:
+            self.finish_with(End())
+            self.adapter.detach()
+            if self._settings.listen:
+                self.adapter.abort()
+        if not was_ready:
+            cause = self.end.error if self.end is not None else None
+            raise never_ready(self.adapter.close_frame[0], cause, self.request_id)
+
+    def deliver_to(self, inbox: Inbox) -> None:
+        """Put all events into an inbox from now on, and those that came early."""
+        self._inbox = inbox
+        self._attached.set()
+        for event in self._early:
+            inbox.put(event)
+
+    # The adapter's sink
+
+    def arrived(self, event: AnyStreamEvent) -> Coroutine[None, None, None] | None:
+        """Process an event of the SDK's callback; awaiting what is returned pauses the SDK's listener."""
+        if self.end is not None:
+            return None
+        self._closing.record(event)
+        if self._stall is not None:
+            self._stall.answered()
+            if self._closing.asked and self._closing.answer != "metadata":
+                self._stall.sending(now())  # CloseStream is still to be answered
+        if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
+            text = f"Deepgram ended the stream: {event.code}: {event.description}"
+            error = ServerError(text, code=event.code, description=event.description)
+            self.finish_with(End(error, by_server=True))
+            return None
+        if self._inbox is None:
+            self._early.append(event)
+            self._set_ready()  # Flux says by its first message that audio may be sent
+            return self._pause()
+        self._inbox.put(event)
+        return self._pause() if self._inbox.buffer.is_full else None
+
+    def listening_ended(self, cause: Exception | None) -> None:
+        """Record the end of the SDK's listener, and derive which end it was."""
+        if self.end is None:  # else the session has closed the connection itself
+            frame, endpoint = self.adapter.close_frame, self.adapter.endpoint
+            self.finish_with(self._closing.end(frame, cause, endpoint, self.request_id))
+
+    # From the life of the session
+
+    def finish_with(self, end: End) -> None:
+        """Record how it ended, and have it closed; the first call counts."""
+        if self.end is None:
+            self.end = end
+            self._ended.set()
+            self._settled.set()
+            self._attached.set()
+            self.use.cancel()
+
+    async def finish(self) -> None:
+        """Ask the server to end the stream; `end` tells when it has."""
+        self._closing.asked = True
+        try:
+            if self.adapter.endpoint == "v1":
+                await self.send_control("Finalize")
+            await self.send_control("CloseStream")
+        except DeepgramStreamError:
+            # The listener reports the end, once it has read what there was; that end is not what was asked for.
+            self._closing.asked = False
+
+    def timed_out(self) -> End:
+        """Return the end of a connection that the server has not ended in time."""
+        return self._closing.timed_out(self.adapter.close_frame, self.adapter.endpoint, self.request_id)
+
+    # Sending
+
+    async def send(self, data: bytes | str) -> None:
+        """Send through the SDK.
+
+        :raises ConnectionLost: when the socket is closed, or takes nothing within `send_timeout_seconds`.
+        :raises SessionClosed: when the server has closed it as agreed.
+        """
+        failure: Exception | None = None
+        stall = self._stall if isinstance(data, bytes) else None
+        with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
+            # The SDK would wait 20 s with a socket on which the closing handshake has begun.
+            if self.adapter.close_frame[0] is None:
+                if stall is not None:
+                    stall.sending(now())
+                try:
+                    await self.adapter.send(data)
+                except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
+                    failure = error
+                else:
+                    self._last_sent_at = now()
+                    return
+                finally:
+                    if stall is not None:
+                        stall.sent(now(), self.format.seconds(len(data)) if self.format else None)
+        if waiting.cancelled_caught:
+            reason = (
+                f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
+            )
+            self.finish_with(End(ConnectionLost(reason, reason=reason, request_id=self.request_id)))
+            self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
+        # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
+        if self.end is not None and isinstance(self.end.error, DeepgramStreamError):
+            raise self.end.error
+        code, reason = self.adapter.close_frame
+        if code is not None and self._closing.is_agreed(code, self.adapter.endpoint):
+            raise SessionClosed("Deepgram has closed the stream")
+        lost = connection_lost(code, reason, failure, self.request_id)
+        if code is None and self._settings.reconnect is not None:
+            # The socket is open and the SDK cannot use it, so its listener may never report the end.
+            self.finish_with(End(lost))
+        raise lost
+
+    async def send_control(self, kind: str, **fields: object) -> None:
+        """Send a control message.
+
+        :raises ConnectionLost: as `send` does.
+        :raises SessionClosed: as `send` does.
+        """
+        await self.send(json.dumps({"type": kind, **fields}))
+        if kind == "CloseStream" and self._stall is not None:
+            self._stall.sending(now())
+        self.keepalives_sent += kind == "KeepAlive"
+
+    # Inside
+
+    async def _open(self) -> None:
+        failure: Exception | None = None
+        try:
+            await self.adapter.open(self)
+        except Exception as error:  # noqa: BLE001  (what is raised instead shows no key)
+            failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
+        if failure is not None:
+            raise failure
+
+    def _start(self, tasks: anyio.abc.TaskGroup) -> None:
+        self.format = RawFormat.of(self.adapter.query)
+        self._last_sent_at = now()
+        if self.adapter.endpoint != "v2" or not self._settings.listen:
+            self._set_ready()  # an observer of Flux may have come after its Connected
+        tasks.start_soon(self._listen)
+        is_ours_to_keep_alive = self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
+        if self._settings.keepalive_seconds and self._settings.listen and is_ours_to_keep_alive:
+            tasks.start_soon(self._keep_alive, self._settings.keepalive_seconds)
+        if self._stall is not None and self._settings.stall_timeout_seconds is not None:
+            tasks.start_soon(self._watch, self._stall, self._settings.stall_timeout_seconds)
+
+    def _set_ready(self) -> None:
+        self._is_ready = True
+        self._settled.set()
+
+    async def _listen(self) -> None:
+        try:
+            await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
+        finally:
+            self._listened.set()
+
+    async def _keep_alive(self, interval_seconds: float) -> None:
+        # By deadline: audio only moves `_last_sent_at`, and pays for no timer.
+        while True:
+            await anyio.sleep_until(self._last_sent_at + interval_seconds)
+            if now() >= self._last_sent_at + interval_seconds:
+                try:
+                    await self.send_control("KeepAlive")
+                except DeepgramStreamError:
+                    return  # the listener reports the end
+
+    async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
+        """End the connection when the server says nothing to the audio that goes out."""
+        while (left_seconds := timeout_seconds - stall.owed_seconds(now())) > 0:  # noqa: ASYNC110  (no timer for each frame)
+            await anyio.sleep(left_seconds)
+        reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
+        self.finish_with(End(StalledError(reason, reason=reason, request_id=self.request_id)))
+
+    async def _pause(self) -> None:
+        """Pause the SDK until there is an inbox with room. What the server says meanwhile is not heard; that is no stall."""
+        if self._stall is not None:
+            self._stall.is_paused = True
+        try:
+            await self._attached.wait()
+            if self._inbox is not None:
+                await self._inbox.buffer.wait_for_room()
+        except BufferOverflow as error:
+            self.finish_with(End(error))
+        finally:
+            if self._stall is not None:
+                self._stall.is_paused = False
+                self._stall.answered()
+
+    async def _close(self) -> None:
+        """Close, and drop the socket when that takes too long. The listener, and its handlers, go on meanwhile."""
+        is_lost = self.end is not None and self.end.error is not None
+        patience_seconds = 0 if self._settings.reconnect and is_lost else _HANDSHAKE_TIMEOUT_SECONDS
+        drop = asyncio.get_running_loop().call_later(patience_seconds, self.adapter.abort)
+        try:
+            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS):
+                await self.adapter.close()
+                await self._listened.wait()
+        except Exception as error:  # noqa: BLE001  (nothing more can be done about this connection)
+            _logger.debug("closing the connection raised %s", type(error).__name__)
+        finally:
+            drop.cancel()

@@ -1,0 +1,1 @@
+"""What comes in: every event on its way from a connection to whoever takes it."""

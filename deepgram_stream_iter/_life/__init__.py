@@ -1,0 +1,1 @@
+"""The life of a session: connect, serve, and again or over."""

@@ -1,0 +1,75 @@
+"""Makes the connections of a session, one after another, and decides when to try again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import anyio
+import anyio.abc
+
+from deepgram_stream_iter._adapters._protocol import Connector
+from deepgram_stream_iter._connection.connection import Connection
+from deepgram_stream_iter._connection.ending import is_retryable
+from deepgram_stream_iter._errors import ConnectError
+from deepgram_stream_iter._life.beside import run_beside
+from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
+from deepgram_stream_iter._recovery.back_off import BackOff
+
+
+class Dialer:
+    """Connects, and again where that is allowed and worth it."""
+
+    def __init__(self, connector: Connector, settings: Settings) -> None:
+        self._connector, self._settings = connector, settings
+        self.back_off = BackOff(settings.reconnect) if settings.reconnect else None
+        """None where the session does not reconnect."""
+        self._has_connected = False
+
+    async def connect(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> Connection:
+        """Make a connection, which runs in `sockets`; return it when audio may be sent.
+
+        :raises Exception: when that does not come within `connect_timeout_seconds`.
+        """
+        connection: Connection | None = None
+        with anyio.move_on_after(self._settings.connect_timeout_seconds):
+            connection = Connection(await run_beside(self._connector(), beside), self._settings)
+            await sockets.start(connection.run)
+            self._has_connected = True
+            return connection
+        if connection is not None and connection.end is not None and connection.end.error is not None:
+            raise connection.end.error  # it was being closed when the time was up
+        reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
+        raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True)
+
+    async def next_attempt(
+        self, failure: Exception | None, beside: anyio.abc.TaskGroup
+    ) -> ReconnectAttempt | None:
+        """Return the attempt that follows on a failure; None where none does.
+
+        :raises Exception: when the attempts are used up, with the causes of all; and what `on_attempt` raises.
+        """
+        if self.back_off is None or failure is None or not is_retryable(failure):
+            return None
+        self.back_off.failed(failure)
+        attempt, on_attempt = self.back_off.next(), self.back_off.reconnect.on_attempt
+        if attempt is None:
+            raise self.gave_up(f"gave up after {self.back_off.reconnect.max_attempts} attempts: max_attempts")
+        if on_attempt is not None:
+            await run_beside(_call(on_attempt, attempt), beside)
+            check_number("the delay of an attempt", attempt.delay, least=0, most=DAY_SECONDS)
+        if attempt.is_stopped:
+            raise self.gave_up("on_attempt stopped it")
+        return attempt
+
+    def gave_up(self, why: str) -> Exception:
+        """Return the error that ends the session: the last failure itself, where there never was a connection."""
+        assert self.back_off is not None  # noqa: S101  (there was an attempt)
+        lost = self.back_off.gave_up(why)
+        return lost if self._has_connected else lost.causes[-1]
+
+
+async def _call(on_attempt: Callable[[ReconnectAttempt], object], attempt: ReconnectAttempt) -> None:
+    answer = on_attempt(attempt)
+    if inspect.isawaitable(answer):
+        await answer

@@ -1,0 +1,295 @@
+"""The life of a session, from its first connection to its end: `_live`, read from top to bottom.
+
+It points both flows at each connection in turn, the connection's events at the inbox and the outbox at the connection, and
+says when there is to be another. How the session ended is what `_live` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import anyio
+import anyio.abc
+
+from deepgram_stream_iter._adapters._protocol import Connector
+from deepgram_stream_iter._connection.connection import Connection
+from deepgram_stream_iter._connection.ending import CloseInfo, End
+from deepgram_stream_iter._errors import DeepgramStreamError
+from deepgram_stream_iter._events import ReconnectedEvent, ReconnectingEvent
+from deepgram_stream_iter._inbound.buffer import EventBuffer
+from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._life.dialer import Dialer
+from deepgram_stream_iter._life.patience import Patience
+from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._outbound.outbox import Outbox
+from deepgram_stream_iter._outbound.requests import Requests
+from deepgram_stream_iter._recovery.recovery import Recovery
+
+_GRACE_SECONDS = 0.2
+"""For tasks that were cancelled to end."""
+
+_logger = logging.getLogger("deepgram_stream_iter")
+
+
+class Over(NamedTuple):
+    """How a session ended."""
+
+    info: CloseInfo
+    error: Exception | None
+
+
+class Life:
+    """Runs a session in a task of its own, and knows how it ended."""
+
+    def __init__(self, connector: Connector, settings: Settings) -> None:
+        self._settings, self._dialer = settings, Dialer(connector, settings)
+        buffer = EventBuffer(settings.max_buffer_size, settings.overflow, settings.overflow_timeout_seconds)
+        self.inbox, self.outbox = Inbox(buffer), Outbox(settings)
+        self.requests = Requests(self.outbox, self.inbox.answers)
+        self.connection: Connection | None = None
+        """The one that is open, or was the last to be."""
+        self.reconnects = 0
+        self._keepalives_before = 0  # on the connections before that one
+        self.over: Over | None = None
+        """How the session ended; None while it has not."""
+        self._source_error: Exception | None = None
+        self._at_once = anyio.CancelScope()  # cancelled to close at once
+        self._patience = Patience(settings.finish_timeout_seconds)
+        self._finish_requested = anyio.Event()
+        self._opened = anyio.Event()  # a first connection was live or is lost again, or there will be none
+        self._closed = anyio.Event()  # nothing is open any more
+        self._task: asyncio.Task[None] | None = None
+        self._sources: anyio.abc.TaskGroup | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Deepgram's id of the stream; empty until it is known."""
+        return (self.connection.request_id if self.connection else "") or self.inbox.ledger.request_id
+
+    @property
+    def keepalives_sent(self) -> int:
+        """The KeepAlives that were sent, over all connections."""
+        return self._keepalives_before + (self.connection.keepalives_sent if self.connection else 0)
+
+    # From the session
+
+    async def open(self) -> Connection:
+        """Begin, and return the first connection; see `StreamSession.__aenter__`. Leaves nothing open on failure."""
+        self._task = asyncio.create_task(self._run(), name="deepgram_stream_iter")
+        try:
+            await self._opened.wait()
+        except BaseException:
+            await self.close_at_once()
+            raise
+        if self.connection is None:
+            await self.close_at_once()
+            assert self.over is not None  # noqa: S101  (else there would be a connection)
+            raise self.over.error or RuntimeError("the session was closed while it was being entered")
+        return self.connection
+
+    def start_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
+        """Run what sends a source and returns whether the stream took all of it."""
+        self.outbox.check_open()
+        assert self._sources is not None  # noqa: S101  (the session is entered)
+        self._sources.start_soon(self._run_source, send, finishes)
+
+    def request_finish(self) -> None:
+        """Have the stream ended in order: no more audio, and everything that is still to come."""
+        if self._is_stopping:
+            return
+        self.outbox.refuse("finish() was called: this session takes no more audio")
+        self.inbox.buffer.stop_pausing()
+        self._finish_requested.set()
+        self._stop_sources()
+        further_seconds, reconnect = 0.0, self._settings.reconnect
+        if self.inbox.recovery is not None and reconnect is not None:
+            # Once more for another connection, and for what that one has to be sent before.
+            replay_seconds = self.inbox.recovery.memory.replay_seconds / reconnect.catch_up_rate
+            further_seconds = self._settings.finish_timeout_seconds + replay_seconds
+        self._patience.begin(further_seconds, is_replay=self._is_replaying)
+
+    async def wait_closed(self) -> CloseInfo:
+        """Wait until nothing is open any more, and return how the stream ended."""
+        await self._closed.wait()
+        assert self.over is not None  # noqa: S101  (`_closed` comes after `_conclude`)
+        return self.over.info
+
+    async def close_at_once(self) -> None:
+        """Close without waiting for what is still to come; shielded, and done within 2 s."""
+        self._at_once.cancel()
+        if self._task is None:
+            return
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._closed.wait()
+                _, left = await asyncio.wait({self._task}, timeout=_GRACE_SECONDS)
+            except asyncio.CancelledError:  # a second, native cancellation: no more patience
+                self._task.cancel()
+                raise
+        if left:
+            _logger.warning(
+                "a function or source of the application cannot be cancelled: it goes on until it returns"
+            )
+
+    # The life
+
+    async def _run(self) -> None:
+        async with anyio.create_task_group() as beside:  # nobody waits for what runs in here
+            end = End()
+            try:
+                await beside.start(self._run_sources)
+                async with anyio.create_task_group() as sockets:  # leaving this waits for them, 2 s at most
+                    try:
+                        with self._at_once, self._patience.scope as patience:
+                            end = await self._live(sockets, beside)
+                        if patience.cancelled_caught:
+                            end = self._timed_out()
+                    except Exception as error:  # noqa: BLE001  (whatever it is, the session ends with it)
+                        end = End(error)
+                    self._conclude(end)
+            finally:
+                self._conclude(end)  # when this task was cancelled
+                self._closed.set()
+                beside.cancel_scope.cancel()
+
+    async def _live(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> End:
+        """Connect, serve, and again while that is worth it; return the end that is the session's."""
+        while True:
+            try:
+                connection = await self._dialer.connect(sockets, beside)
+            except Exception as error:  # noqa: BLE001  (it may be the application's, and comes out as itself)
+                end = End(error)
+            else:
+                end = await self._serve(connection)
+                self._patience.renew()
+            attempt = await self._dialer.next_attempt(end.error, beside)
+            if attempt is None:
+                return end
+            if self.connection is not None:
+                reconnecting = ReconnectingEvent(
+                    attempt=attempt.number, cause=attempt.cause, delay=attempt.delay
+                )
+                self.inbox.buffer.put(reconnecting)
+                await self.inbox.buffer.wait_for_room()
+            await anyio.sleep(attempt.delay)
+
+    async def _serve(self, connection: Connection) -> End:
+        """Send a connection all it is to be sent: settings, what waits, what comes new, and the request to end."""
+        before, self.connection = self.connection, connection
+        self._begin(connection, before)
+        with connection.use:  # its end cancels this
+            try:
+                restored = await self.requests.restore(connection)
+                await self.outbox.catch_up(connection)
+                if restored is not None:
+                    with anyio.move_on_after(self._settings.send_timeout_seconds):
+                        await restored.wait()  # Deepgram wants one Configure at a time
+            except DeepgramStreamError:
+                await anyio.sleep_forever()  # the connection reports its end, once it has read what there was
+            self.outbox.go_live()
+            self._opened.set()
+            self._patience.renew()
+            await self._finish_requested.wait()
+            if connection.adapter.endpoint == "other":
+                connection.finish_with(End())  # such a socket knows no CloseStream
+            else:
+                await connection.finish()
+            await anyio.sleep_forever()
+        self.outbox.pause()
+        self.inbox.answers.connection_lost()
+        self._opened.set()  # a connection that is lost at once still counts as the first one
+        assert connection.end is not None  # noqa: S101  (nothing else cancels its use)
+        return connection.end
+
+    def _begin(self, connection: Connection, before: Connection | None) -> None:
+        """Point both flows at a connection, before its first event."""
+        back_off, buffer = self._dialer.back_off, self.inbox.buffer
+        if back_off is not None:
+            if self.inbox.recovery is None:
+                self.inbox.recovery = Recovery(back_off, connection.adapter.query)
+                self.outbox.keep_in(self.inbox.recovery.memory)
+            replayed_seconds, gap = self.inbox.recovery.resume()
+            if gap is not None:
+                buffer.put(gap)
+            if before is not None:
+                self._keepalives_before += before.keepalives_sent
+                self.reconnects += 1
+                buffer.put(ReconnectedEvent(attempt=back_off.failures, replayed_seconds=replayed_seconds))
+        self.outbox.begin(connection)
+        self._patience.renew(is_replay=True)
+        connection.deliver_to(self.inbox)
+
+    # Sources
+
+    async def _run_sources(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        async with anyio.create_task_group() as self._sources:
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def _run_source(self, send: Callable[[], Awaitable[bool]], finishes: bool) -> None:  # noqa: FBT001
+        try:
+            if await send() and finishes:
+                self.request_finish()
+        except asyncio.CancelledError:
+            if self._is_stopping:
+                raise
+            self._source_failed(
+                RuntimeError("the source that was given to feed() was cancelled by somebody else")
+            )
+        except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
+            self._source_failed(error)
+
+    def _source_failed(self, error: Exception) -> None:
+        """End the stream over a source; one that fails while it is being stopped does not cost the tail."""
+        self._source_error = self._source_error or error
+        if not self._is_stopping:
+            self._at_once.cancel()
+
+    def _stop_sources(self) -> None:
+        # They are not waited for: a source that reads in a thread cannot be cancelled, and must not hold up the end.
+        if self._sources is not None:
+            self._sources.cancel_scope.cancel()
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._finish_requested.is_set() or self._at_once.cancel_called or self.over is not None
+
+    # The end
+
+    @property
+    def _is_replaying(self) -> bool:
+        is_open = self.connection is not None and self.connection.end is None
+        return is_open and not self.outbox.is_live
+
+    def _timed_out(self) -> End:
+        """Return the end of a stream that the server has not ended in time."""
+        assert self.connection is not None  # noqa: S101  (the session is entered)
+        if self._dialer.back_off is not None and self._dialer.back_off.failures and not self.outbox.is_live:
+            return End(self._dialer.gave_up("and finish() could not wait any longer: finish_timeout_seconds"))
+        return self.connection.end or self.connection.timed_out()
+
+    def _conclude(self, end: End) -> None:
+        """Record how the session ended, for all who wait for it; the first call counts."""
+        if self.over is not None:
+            return
+        is_asked_for, error = self._finish_requested.is_set(), end.error or self._source_error
+        code, reason = self.connection.adapter.close_frame if self.connection else (None, "")
+        info = CloseInfo(
+            code=code,
+            reason=reason,
+            initiator="server" if end.by_server and not is_asked_for else "client",
+            drained=end.drained,
+            metadata=self.inbox.ledger.metadata,
+        )
+        self.over = Over(info, error)
+        is_cut_off = not end.drained and (error is not None or is_asked_for)
+        lost = self.inbox.recovery.end() if self.inbox.recovery is not None and is_cut_off else None
+        self.outbox.refuse("the stream has ended", error)
+        self.inbox.close(error, lost=lost)
+        if self.connection is not None:
+            self.connection.finish_with(end)
+        self._stop_sources()
+        self._opened.set()

@@ -1,0 +1,176 @@
+"""Audio and control messages on their way to whichever connection there is, and again where that is needed.
+
+A frame goes straight to a connection that has been sent all there was before. Where the session reconnects, the memory
+keeps a frame until it is transcribed for good, and keeps what comes while there is no connection or one catches up.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import anyio
+
+from deepgram_stream_iter._audio import FRAME_MS
+from deepgram_stream_iter._clock import now
+from deepgram_stream_iter._connection.connection import Connection
+from deepgram_stream_iter._errors import ConnectionLost, DeepgramStreamError, SessionClosed
+from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._outbound.admission import Admission
+from deepgram_stream_iter._recovery.memory import Memory
+
+
+class Outbox:
+    """Sends in order, for one sender of audio at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: Connection | None = None  # the last one there was
+        self._state: Literal["paused", "catching up", "live"] = "paused"
+        self._admission: Admission | None = None  # to the memory, where the session reconnects
+        self._changed = anyio.Event()  # set when any of this changes, and replaced
+        self._refusal = ""  # why nothing more is taken
+        self._error: Exception | None = None  # with which the stream ended
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a connection that has been sent all there was before."""
+        return self._state == "live"
+
+    # From the application
+
+    def check_open(self) -> None:
+        """Refuse to send on a stream that has ended or is about to.
+
+        :raises SessionClosed: after `finish()`, or when the stream has ended cleanly or because of its source.
+        :raises DeepgramStreamError: the error with which the stream ended.
+        """
+        if isinstance(self._error, DeepgramStreamError):
+            raise self._error
+        if self._refusal:
+            raise SessionClosed(self._refusal) from self._error
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame; where the session reconnects, the next connection gets what this one cannot be sent.
+
+        :raises SessionClosed: as `check_open` does.
+        :raises DeepgramStreamError: as `check_open` and `Connection.send` do.
+        """
+        if self._admission is None:
+            self.check_open()
+            await self._open_connection.send(frame)
+            return
+        await self._wait_for_room(self._admission, len(frame))
+        self.check_open()
+        self._admission.add(frame, now())
+        if self.is_live:
+            connection = self._open_connection
+            try:
+                await connection.send(self._admission.memory.take(len(frame)))
+            except DeepgramStreamError:
+                # That is no error of the frame's: the connection reports its end, and the next one is sent it again.
+                if connection is self._connection:
+                    self.pause()
+
+    async def send_control(self, kind: str, **fields: object) -> Connection:
+        """Send a control message, after all audio that came before; return the connection that took it.
+
+        :raises SessionClosed: as `check_open` does.
+        :raises DeepgramStreamError: as `check_open` and `Connection.send` do.
+        :raises ConnectionLost: when there is no connection for `send_timeout_seconds`.
+        """
+        deadline = now() + self._settings.send_timeout_seconds
+        while True:
+            with anyio.CancelScope(deadline=deadline):
+                while not (self.is_live or self._refusal):
+                    await self._changed.wait()
+            self.check_open()
+            connection = self._open_connection
+            if not self.is_live:
+                reason = f"{kind} was not sent: the session was reconnecting for {self._settings.send_timeout_seconds} s"
+                raise ConnectionLost(
+                    f"{reason} (send_timeout_seconds), and goes on with that; try again later",
+                    reason=reason,
+                    request_id=connection.request_id,
+                )
+            try:
+                await connection.send_control(kind, **fields)
+            except ConnectionLost:
+                if self._admission is None:
+                    raise
+                with anyio.CancelScope(deadline=deadline) as waiting:
+                    while connection.end is None:  # the listener may still read what there was
+                        await self._changed.wait()
+                if waiting.cancelled_caught:
+                    raise
+            else:
+                return connection
+
+    # From the life of the session
+
+    def keep_in(self, memory: Memory) -> None:
+        """Keep in this memory, from now on, what may have to be sent again."""
+        self._admission = Admission(memory, now())
+        memory.on_freed = self._change
+
+    def begin(self, connection: Connection) -> None:
+        """Begin with a connection: new frames wait behind those that `catch_up` sends."""
+        self._connection = connection
+        self._set_state("catching up")
+
+    async def catch_up(self, connection: Connection) -> None:
+        """Send a connection what waits, no faster than the rate allows.
+
+        :raises DeepgramStreamError: when it cannot be sent it all.
+        """
+        if self._admission is None or self._settings.reconnect is None:
+            return
+        audio_format = connection.format
+        size = audio_format.size(FRAME_MS[connection.adapter.endpoint] / 1000) if audio_format else 0
+        due = now()
+        while True:
+            await anyio.sleep_until(due)
+            frame = self._admission.memory.take(size)
+            if not frame:
+                return
+            # From when it is really sent: what was late is not made up for by a burst.
+            due = now()
+            if audio_format is not None:
+                due += audio_format.seconds(len(frame)) / self._settings.reconnect.catch_up_rate
+            await connection.send(frame)
+            self._change()  # there is room again
+
+    def go_live(self) -> None:
+        """Send new frames straight to the connection from now on."""
+        self._set_state("live")
+
+    def pause(self) -> None:
+        """Keep what comes from now on, because the connection is lost."""
+        self._set_state("paused")
+
+    def refuse(self, why: str, error: Exception | None = None) -> None:
+        """Take nothing more from the application; the first reason counts, unless the stream ended with an error."""
+        self._refusal, self._error = self._refusal or why, error
+        self._change()
+
+    # Inside
+
+    @property
+    def _open_connection(self) -> Connection:
+        assert self._connection is not None  # noqa: S101  (the session is entered)
+        return self._connection
+
+    async def _wait_for_room(self, admission: Admission, size: int) -> None:
+        while not self._refusal:
+            due = admission.due(size, is_catching_up=self._state == "catching up")
+            if due <= now():
+                break
+            with anyio.CancelScope(deadline=due):
+                await self._changed.wait()
+
+    def _set_state(self, state: Literal["paused", "catching up", "live"]) -> None:
+        self._state = state
+        self._change()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

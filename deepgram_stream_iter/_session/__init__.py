@@ -1,0 +1,5 @@
+"""StreamSession: what the application calls."""
+
+from .session import StreamSession
+
+__all__ = ["StreamSession"]

@@ -1,0 +1,112 @@
+"""StreamSession: enter it, receive, send, leave it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from deepgram_stream_iter._adapters._protocol import LiveConnection
+from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._outbound.sender import AudioSender
+from deepgram_stream_iter._session.receiving import Receiving
+from deepgram_stream_iter._session.sending import Sending
+from deepgram_stream_iter._stats import StreamStats
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class StreamSession(Receiving, Sending):
+    """One stream: an async context manager that returns itself, and an async iterator of its events.
+
+    Made by `stream()`. Iterating ends when the stream has ended as agreed, and raises when it has not, both after all
+    that had arrived was handed out. One task iterates at a time; a `break` loses nothing, and a later `async for` goes
+    on from there. Sending and finishing are safe from any task of the event loop in which the session was entered.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Connect, start the SDK's listener and, for Flux, wait for its `Connected`.
+
+        Cancelling leaves no socket and no task behind.
+
+        :raises ConnectError: when the handshake is refused, or not done within `connect_timeout_seconds`.
+        :raises RuntimeError: when the session was entered before.
+        """
+        if self._loop is not None:
+            raise RuntimeError("a session can be entered once: call stream() again for another")
+        self._loop = asyncio.get_running_loop()
+        life = Life(self._connector, self._settings)
+        try:
+            self._audio = AudioSender(life.outbox, await life.open())
+        except BaseException:
+            self._was_error_seen = True
+            raise
+        finally:
+            self._life = life
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Finish after a normal body; close at once after an exception, which goes on as itself.
+
+        With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
+        closes at once. Late events can still be iterated and are in `transcript`.
+
+        :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
+        :raises RuntimeError: in another event loop than that in which the session was entered.
+        """
+        life = self._entered_here()
+        life.inbox.buffer.unbound()
+        try:
+            if exc_type is None and self._settings.listen:
+                await self.finish()
+        finally:
+            await life.close_at_once()
+        if (
+            exc_type is None
+            and life.over is not None
+            and life.over.error is not None
+            and not self._was_error_seen
+        ):
+            self._was_error_seen = True
+            raise life.over.error
+
+    # What there is to know
+
+    @property
+    def connection(self) -> LiveConnection:
+        """The SDK's own connection; after a reconnection another one, on which nobody has registered yet.
+
+        :raises RuntimeError: before the session is entered.
+        """
+        connection: LiveConnection = self._connected(self._entered()).adapter.connection
+        return connection
+
+    @property
+    def request_id(self) -> str:
+        """Deepgram's id of the stream; empty until it is known."""
+        return self._life.request_id if self._life is not None else ""
+
+    @property
+    def stats(self) -> StreamStats:
+        """What the session has done so far.
+
+        :raises RuntimeError: before the session is entered.
+        """
+        life = self._entered()
+        buffer, ledger, recovery = life.inbox.buffer, life.inbox.ledger, life.inbox.recovery
+        return StreamStats(
+            events=ledger.events,
+            interims_coalesced=buffer.interims_coalesced,
+            dropped=buffer.dropped,
+            buffered=buffer.size,
+            buffered_max=buffer.size_max,
+            audio_seconds_sent=self._audio.seconds_sent if self._audio is not None else None,
+            audio_seconds_finalized=ledger.audio_seconds_finalized,
+            keepalives_sent=life.keepalives_sent,
+            reconnects=life.reconnects,
+            audio_seconds_replayed=recovery.audio_seconds_replayed if recovery else 0.0,
+            audio_seconds_lost=recovery.audio_seconds_lost if recovery else 0.0,
+        )
