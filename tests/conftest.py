@@ -6,7 +6,9 @@ import asyncio
 import gc
 import importlib
 import importlib.metadata
+import os
 import pkgutil
+import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -163,6 +165,25 @@ def connect(kind: str) -> Connect:
         return stream((lambda: sockets.v("1")) if is_anew else sockets.v("1"), options, **settings)
 
     return make
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one worker more than there are cores, because most tests wait; none where the output is to be seen."""
+    return 0 if config.option.capture == "no" else min(os.cpu_count() or 1, 7) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-timeout print the stacks of a test that hangs to stderr, because a worker's stdout leads nowhere."""
+    if hasattr(config, "workerinput"):
+        writer = type(config.get_terminal_writer())(sys.__stderr__)
+        config.get_terminal_writer = lambda: writer  # type: ignore[method-assign]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the SDK's modules from the collection after each test, because scanning them takes 25 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
