@@ -75,12 +75,6 @@ class Deduplicator:
             return self._utterance_end(event)
         return event
 
-    def utterance_ended(self, end: UtteranceEndEvent) -> None:
-        """Record an UtteranceEnd of our own, because a server that hears the words again reports one, too."""
-        channel, before = self._states(end.channel_index)
-        channel.is_open = False
-        channel.utterance_end = before.utterance_end = max(channel.utterance_end, end.last_word_end or 0.0)
-
     def _transcript(self, event: TranscriptEvent) -> TranscriptEvent | None:
         self._channel_count = max(self._channel_count, event.channel_count or 1)
         channel, before = self._states(event.channel_index)

@@ -45,17 +45,16 @@ class Recovery:
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
         """Return what the session hands out for an event of the connection; nothing where it says nothing new."""
         before = self._deduplicator.finalized_seconds
-        new = self._deduplicator.take(self._timeline.place(event))
+        event = self._timeline.place(event)
+        self._utterances.heard(event)
+        new = self._deduplicator.take(event)
         if new is None:
             return []
         if _is_final(new) and (new.transcript or self._deduplicator.finalized_seconds > before):
             self._back_off.progress()
         self.memory.finalized(self._deduplicator.finalized_seconds)
         end = self._utterances.end_before(new)
-        if end is None:
-            return [new]
-        self._deduplicator.utterance_ended(end)
-        return [end, new]
+        return [new] if end is None else [end, new]
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:
         """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""

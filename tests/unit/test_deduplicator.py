@@ -338,28 +338,6 @@ def test_an_utterance_end_that_is_heard_a_little_later() -> None:
     assert deduplicator.take(event) is event
 
 
-def test_an_utterance_end_of_our_own() -> None:
-    """Where the session has ended an utterance itself, a server that hears its words again does not end it once more."""
-    for lost_connections in (1, 2):
-        deduplicator = after(final(0, 4, "b@3-4"))
-        deduplicator.utterance_ended(StreamEvent.UtteranceEnd(last_word_end=4.0))
-        for _ in range(1, lost_connections):
-            resumed(deduplicator)
-        for seconds in (3.9, 4.0):
-            assert deduplicator.take(StreamEvent.UtteranceEnd(last_word_end=seconds)) is None
-        assert deduplicator.take(final(3, 4, "b@3-4", speech_final=True)) is None
-        deduplicator.take(final(4, 5, "c@4.1-4.5"))
-        later = StreamEvent.UtteranceEnd(last_word_end=4.5)
-        assert deduplicator.take(later) is later
-
-
-def test_an_utterance_end_of_our_own_after_one_of_the_server() -> None:
-    """It does not take back what the server has reported."""
-    deduplicator = after(final(0, 4, "b@3-4"), StreamEvent.UtteranceEnd(last_word_end=4.2))
-    deduplicator.utterance_ended(StreamEvent.UtteranceEnd(last_word_end=4.0))
-    assert deduplicator.take(StreamEvent.UtteranceEnd(last_word_end=4.2)) is None
-
-
 @pytest.mark.parametrize("seconds", [None, -1.0])
 def test_an_utterance_end_without_a_place(seconds: float | None) -> None:
     """It is handed out as it is, and ends what is open."""

@@ -530,3 +530,39 @@ def test_a_pause_across_a_lost_connection() -> None:
     taken += recovery.take(second)
     utterances = [assembler.add(event) for event in taken] + assembler.end()
     assert [utterance.text for utterance in utterances if utterance] == ["much", "yes"]
+
+
+def test_a_channel_that_is_heard_twice() -> None:
+    """Where another channel is behind, an old endpoint splits no utterance, and interims say nothing that was final."""
+
+    def said(channel: int, start: float, end: float, text: str, **flags: bool) -> TranscriptEvent:
+        words = (Word(text, start=start, end=end),) if text else ()
+        given = {"is_final": True, **flags}
+        return StreamEvent.Transcript(
+            transcript=text,
+            words=words,
+            start=start,
+            duration=end - start,
+            channel_index=channel,
+            channel_count=2,
+            **given,
+        )
+
+    query = {"encoding": "linear16", "sample_rate": "16000", "channels": "2"}
+    recovery, assembler = Recovery(BackOff(Reconnect()), query), UtteranceAssembler()
+    recovery.resume()
+    recovery.memory.add(bytes(64_000 * 5))
+    recovery.memory.take(64_000 * 5)
+    taken = recovery.take(said(1, 0, 1, ""))
+    taken += recovery.take(said(0, 0, 2, "goodbye", speech_final=True))
+    taken += recovery.take(said(0, 3, 4, "hello"))
+    recovery.resume()  # the clock of the next connection begins at 1.0
+    for event in (
+        said(0, 0, 0.5, "goodbye", is_final=False),
+        said(0, 0, 1, "goodbye", speech_final=True),
+        said(0, 2, 3, "hello"),
+    ):
+        assert recovery.take(event) == []
+    taken += recovery.take(said(0, 3, 4, "world", speech_final=True))
+    utterances = [assembler.add(event) for event in taken]
+    assert [utterance.text for utterance in utterances if utterance] == ["goodbye", "hello world"]

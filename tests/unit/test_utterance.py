@@ -37,17 +37,15 @@ def cut(event: StreamEvent.Transcript, **query: str) -> CutUtterances:
     [
         ({"utterance_end_ms": "1500", "endpointing": "300"}, 1.5),
         ({"endpointing": "300"}, 0.3),
-        ({"endpointing": "700"}, 0.7),
-        ({"endpointing": "0"}, 0.3),
-        ({"endpointing": "true"}, 0.3),
-        ({}, 0.3),
+        ({"endpointing": "true"}, 0.01),
+        ({}, 0.01),
     ],
 )
 def test_silence_ends_an_utterance_that_was_cut(query: dict[str, str], silence_seconds: float) -> None:
     """A pause as long as the application asked for ends it, once, where its last word ended."""
     utterances = cut(final("yes", 0.0, 1.0), **query)
-    assert utterances.end_before(final("", 1.0, 0.9 + silence_seconds - 0.001)) is None
-    over = utterances.end_before(final("", 1.0, 0.9 + silence_seconds + 0.001))
+    assert utterances.end_before(final("", 0.9, 0.9 + silence_seconds - 0.001)) is None
+    over = utterances.end_before(final("", 0.9, 0.9 + silence_seconds + 0.001))
     assert over == StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0)
     assert utterances.end_before(final("", 1.0, 9.0)) is None
 
@@ -63,6 +61,7 @@ def test_nothing_is_ended_that_nobody_asked_for() -> None:
     [
         ({"utterance_end_ms": "1000", "endpointing": "false"}, 1.0),
         ({"endpointing": "500"}, 0.5),
+        ({"endpointing": "0"}, 0.3),
         ({}, 0.3),
     ],
 )
@@ -106,8 +105,8 @@ def test_an_utterance_whose_words_have_no_times() -> None:
     """Its last segment ends where the silence begins."""
     for words in ((), (Word(word="yes"),)):
         utterances = cut(replace(final("yes", 0.0, 1.0), words=words))
-        assert utterances.end_before(final("", 1.0, 1.29)) is None
-        over = utterances.end_before(final("", 1.29, 1.31))
+        assert utterances.end_before(final("", 1.0, 1.009)) is None
+        over = utterances.end_before(final("", 1.009, 1.011))
         assert over == StreamEvent.UtteranceEnd(last_word_end=1.0, channel_index=0)
 
 
@@ -118,6 +117,39 @@ def test_a_final_without_times_shows_nothing() -> None:
     assert (
         cut(StreamEvent.Transcript(transcript="yes", is_final=True)).end_before(final("", 1.0, 9.0)) is None
     )
+
+
+def test_an_answer_to_a_finalize_is_no_silence() -> None:
+    """It may come at once, and then brings no audio: the utterance goes on."""
+    utterances = cut(final("yes", 0.0, 1.0))
+    assert utterances.end_before(replace(final("", 1.0, 1.0), from_finalize=True)) is None
+    assert utterances.end_before(final("", 1.0, 1.1)) == StreamEvent.UtteranceEnd(
+        last_word_end=0.9, channel_index=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "is_same"),
+    [(0.0, 1.0, True), (0.1, 0.8, True), (0.2, 1.2, True), (0.0, 0.4, False), (0.9, 2.0, False)],
+)
+def test_words_that_are_heard_again(start: float, end: float, *, is_same: bool) -> None:
+    """A connection that hears the last word of the utterance again, if at other times, ends the utterance itself."""
+    for text in ("yes", ""):
+        utterances = cut(final("yes", 0.0, 1.0))
+        utterances.heard(replace(final("yes", start, end + 0.1), is_final=False))
+        utterances.heard(StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0))
+        utterances.heard(final("", 0.0, 1.0))
+        utterances.heard(final("yes", start, end + 0.1, channel=1))
+        utterances.heard(final("yes", start, end + 0.1))
+        over = utterances.end_before(final(text, 2.0, 5.0))
+        assert (over is None) is is_same
+
+
+def test_words_without_times_are_not_heard_again() -> None:
+    """Nobody knows which they are."""
+    utterances = cut(final("yes", 0.0, 1.0))
+    utterances.heard(replace(final("yes", 0.0, 1.0), words=(Word(word="yes"), Word(word="yes", end=0.9))))
+    assert utterances.end_before(final("", 2.0, 5.0)) is not None
 
 
 def test_what_goes_on_is_ended_by_the_server() -> None:
