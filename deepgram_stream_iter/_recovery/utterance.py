@@ -6,10 +6,9 @@ A connection that has not heard the words of an utterance never says that it has
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from deepgram_stream_iter._events import AnyStreamEvent, TranscriptEvent, UtteranceEndEvent, Word
-from deepgram_stream_iter._recovery.words import is_before, middle
+from deepgram_stream_iter._recovery.words import Place, place_of
 
 _DEFAULT_ENDPOINTING = "10"
 """Deepgram's, in milliseconds, as its documentation of `endpointing` says."""
@@ -17,20 +16,15 @@ _BREATH_SECONDS = 0.3
 """Words of one breath are up to so far apart, which says nothing of the sound between them that `endpointing` goes by."""
 
 
-class _LastWord(NamedTuple):
-    """The last final word of an utterance that is open, in seconds of the session's audio."""
-
-    middle: float
-    end: float
-
-
 class CutUtterances:
     """Follows the events channel by channel; ends an utterance that nobody else will."""
 
     def __init__(self, query: Mapping[str, str | Sequence[str]]) -> None:
         self._pause_seconds = _pause_seconds(query)
-        self._open: dict[int | None, _LastWord] = {}  # by channel
-        self._cut: dict[int | None, _LastWord] = {}  # ... those whose words this connection has not heard
+        self._open: dict[
+            int | None, Place
+        ] = {}  # by channel: the last final word of the utterance that is open
+        self._cut: dict[int | None, Place] = {}  # ... which this connection has not heard
 
     def resume(self) -> None:
         """Record that a new connection begins."""
@@ -54,12 +48,14 @@ class CutUtterances:
             return None
         channel = event.channel_index
         last = self._cut.get(channel)
-        is_over = last is not None and self._shows_pause(event, last.end)
-        if event.transcript or event.speech_final or is_over:
+        missing = None
+        if last is not None and self._shows_pause(event, last.end):
+            missing = UtteranceEndEvent(last_word_end=last.end, channel_index=channel)
+        if event.transcript or event.speech_final or missing:
             self._forget(channel)
         if event.transcript and not event.speech_final and event.end is not None:
             self._open[channel] = _last_word(event.words, event.end)
-        return UtteranceEndEvent(last_word_end=last.end, channel_index=channel) if last and is_over else None
+        return missing
 
     def _shows_pause(self, final: TranscriptEvent, last_word_end: float) -> bool:
         """Return whether nobody spoke for as long as ends an utterance."""
@@ -78,20 +74,16 @@ class CutUtterances:
         self._cut.pop(channel, None)
 
 
-def _last_word(words: Sequence[Word], segment_end: float) -> _LastWord:
-    """Return the last of the words, or the end of their segment where nobody knows."""
-    word = words[-1] if words else Word()
-    place = middle(word)
-    return (
-        _LastWord(segment_end, segment_end)
-        if place is None or word.end is None
-        else _LastWord(place, word.end)
-    )
+def _last_word(words: Sequence[Word], segment_end: float) -> Place:
+    """Return where the last of the words is: at the end of their segment where nobody knows."""
+    place = place_of(words[-1]) if words else None
+    return place or Place(segment_end, segment_end)
 
 
-def _is_same(word: Word, last: _LastWord) -> bool:
-    """Return whether a word is the last one heard again, whose times may be a little different then."""
-    return is_before(word, last.end) and word.end is not None and word.end > last.middle
+def _is_same(word: Word, last: Place) -> bool:
+    """Return whether a word is the last one heard again."""
+    place = place_of(word)
+    return place is not None and place.middle < last.end and place.end > last.middle
 
 
 def _pause_seconds(query: Mapping[str, str | Sequence[str]]) -> float | None:

@@ -60,7 +60,7 @@ def resumed(deduplicator: Deduplicator, begin_seconds: float | None = None) -> D
 
 
 def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Deduplicator:
-    """Give what follows a session in which these events came before the connection was lost."""
+    """Return what follows a session in which these events came before the connection was lost."""
     deduplicator = Deduplicator()
     deduplicator.resume(0.0)
     for event in events:
@@ -69,7 +69,7 @@ def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Dedupl
 
 
 def heard(event: AnyStreamEvent | None) -> tuple[object, ...]:
-    """Give what matters of a transcript."""
+    """Return what matters of a transcript."""
     assert isinstance(event, TranscriptEvent)
     return event.start, event.end, " ".join(word.word for word in event.words), event.transcript
 
@@ -286,12 +286,12 @@ def test_a_channel_that_has_said_nothing() -> None:
 
 
 def speech_started(seconds: float | None, channel: int) -> AnyStreamEvent:
-    """Tell that speech begins."""
+    """Make the mark of a beginning."""
     return StreamEvent.SpeechStarted(timestamp=seconds, channel_index=channel)
 
 
 def utterance_end(seconds: float | None, channel: int) -> AnyStreamEvent:
-    """Tell that an utterance has ended."""
+    """Make the mark of an end."""
     return StreamEvent.UtteranceEnd(last_word_end=seconds, channel_index=channel)
 
 

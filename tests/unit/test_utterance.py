@@ -136,13 +136,19 @@ def test_words_that_are_heard_again(start: float, end: float, *, is_same: bool) 
     """A connection that hears the last word of the utterance again, if at other times, ends the utterance itself."""
     for text in ("yes", ""):
         utterances = cut(final("yes", 0.0, 1.0))
-        utterances.heard(replace(final("yes", start, end + 0.1), is_final=False))
         utterances.heard(StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0))
         utterances.heard(final("", 0.0, 1.0))
         utterances.heard(final("yes", start, end + 0.1, channel=1))
         utterances.heard(final("yes", start, end + 0.1))
         over = utterances.end_before(final(text, 2.0, 5.0))
         assert (over is None) is is_same
+
+
+def test_an_interim_hears_nothing_again() -> None:
+    """The words may be gone from its final, and then nobody else ends the utterance."""
+    utterances = cut(final("yes", 0.0, 1.0))
+    utterances.heard(replace(final("yes", 0.0, 1.0), is_final=False))
+    assert utterances.end_before(final("", 2.0, 5.0)) is not None
 
 
 def test_words_without_times_are_not_heard_again() -> None:
@@ -183,7 +189,9 @@ def test_what_has_ended_is_not_ended_again() -> None:
     utterances.end_before(StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0))
     utterances.resume()
     assert utterances.end_before(final("", 1.0, 9.0)) is None
-    assert cut(final("yes", 0.0, 1.0)).end_before(final("", 1.0, 9.0, speech_final=True)) is None
+    utterances = cut(final("yes", 0.0, 1.0))
+    assert utterances.end_before(final("", 1.0, 1.001, speech_final=True)) is None
+    assert utterances.end_before(final("", 1.001, 9.0)) is None
 
 
 def test_an_interim_without_text_is_no_silence() -> None:
