@@ -180,8 +180,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.get_terminal_writer = lambda: writer  # type: ignore[method-assign]
 
 
-def pytest_collection_finish() -> None:
-    """Exempt the SDK's modules from the collection after each test, because scanning them takes 25 ms."""
+@pytest.fixture(autouse=True, scope="module")
+def only_garbage_of_tests() -> None:
+    """Exempt what is there before a file's first test from the collections, because scanning the SDK takes 25 ms."""
     gc.collect()
     gc.freeze()
 
