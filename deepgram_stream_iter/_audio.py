@@ -40,16 +40,16 @@ class RawFormat:
         return cls(sample_rate=sample_rate, block_size=width * channels)
 
     def seconds(self, size: int) -> float:
-        """Give how long `size` bytes last."""
+        """Return how long `size` bytes last."""
         return size / (self.sample_rate * self.block_size)
 
     def size(self, seconds: float) -> int:
-        """Give the bytes of so many seconds, to the sample."""
+        """Return the bytes of so many seconds, to the sample."""
         return round(seconds * self.sample_rate) * self.block_size
 
 
 def is_buffer(source: object) -> TypeGuard[Buffer]:
-    """Tell whether an object is bytes-like."""
+    """Return whether an object is bytes-like."""
     try:
         memoryview(cast("Buffer", source))  # whether it is one is the question
     except TypeError:
@@ -122,44 +122,6 @@ class FrameCutter:
             begin = end
 
 
-def container_head(chunk: bytes) -> bytes:
-    """Give what a new connection needs of a container's first chunk.
-
-    Of WAV, WebM and Ogg that is what comes before the audio; of anything else all of the chunk.
-    """
-    if chunk.startswith(b"RIFF"):
-        return _wav_head(chunk)
-    if chunk.startswith(b"\x1a\x45\xdf\xa3") and (cluster := chunk.find(b"\x1f\x43\xb6\x75")) > 0:
-        return chunk[:cluster]
-    if chunk.startswith(b"OggS"):
-        return _ogg_head(chunk) or chunk
-    return chunk
-
-
-def _wav_head(chunk: bytes) -> bytes:
-    """Give all up to the samples, from one RIFF chunk to the next; the whole where they do not begin in here."""
-    end = 12
-    while end + 8 <= len(chunk):
-        name, size = chunk[end : end + 4], int.from_bytes(chunk[end + 4 : end + 8], "little")
-        end += 8
-        if name == b"data":
-            return chunk[:end]
-        end += size + size % 2
-    return chunk
-
-
-def _ogg_head(chunk: bytes) -> bytes:
-    """Give the whole pages that come before any audio: their granule position, 8 bytes at 6, is 0."""
-    end = 0
-    while chunk[end : end + 4] == b"OggS" and chunk[end + 6 : end + 14] == bytes(8) and end + 26 < len(chunk):
-        segments = chunk[end + 26]  # their sizes follow
-        size = 27 + segments + sum(chunk[end + 27 : end + 27 + segments])
-        if end + size > len(chunk):
-            break
-        end += size
-    return chunk[:end]
-
-
 class Pacer:
     """Says when to send, by deadlines: what is sent late once does not make everything after it late."""
 
@@ -173,7 +135,7 @@ class Pacer:
         return self._started_at + self._audio_seconds / self.pace
 
     def due(self, frame_seconds: float) -> float:
-        """Give the time at which the next frame, of this length, is to be sent."""
+        """Return the time at which the next frame, of this length, is to be sent."""
         due = self.next_due
         self._audio_seconds += frame_seconds
         return due

@@ -6,5 +6,5 @@ import asyncio
 
 
 def now() -> float:
-    """Give the time that `anyio.current_time()` gives; which with the lowest anyio needs a task. Callbacks have none."""
+    """Return what `anyio.current_time()` returns, which with the lowest anyio needs a task; callbacks have none."""
     return asyncio.get_running_loop().time()

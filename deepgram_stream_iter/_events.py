@@ -7,37 +7,9 @@ could not derive from the class around it, and `isinstance(event, StreamEvent)` 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-Seconds: TypeAlias = float
-"""A position in the audio, or a length of it."""
-
-
-class Word(NamedTuple):
-    """One recognised word; times are seconds of audio."""
-
-    word: str = ""
-    punctuated_word: str = ""
-    start: Seconds | None = None
-    end: Seconds | None = None
-    confidence: float | None = None
-    speaker: int | None = None
-    language: str = ""
-
-
-class Alternative(NamedTuple):
-    """One reading of a segment, in the shape of Deepgram's message."""
-
-    transcript: str
-    confidence: float | None
-    words: tuple[Word, ...]
-    languages: tuple[str, ...]
-
-
-class Channel(NamedTuple):
-    """What was heard on a channel, in the shape of Deepgram's message; there is always one alternative."""
-
-    alternatives: tuple[Alternative, ...]
+from deepgram_stream_iter._words import Alternative, Channel, Seconds, Word
 
 
 class _Kinds:

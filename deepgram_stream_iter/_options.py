@@ -137,7 +137,7 @@ class StreamingOptions:
         return "v2" if self.model.startswith("flux") else "v1"
 
     def query(self) -> dict[str, str | list[str]]:
-        """Give the query parameters as they travel."""
+        """Return the query parameters as they travel."""
         query = {name: wire(value) for name, value in self._given().items() if name not in _SDK_ONLY}
         if isinstance(self.extra, Mapping):
             query.update({name: wire(value) for name, value in self.extra.items() if value is not None})
@@ -146,7 +146,7 @@ class StreamingOptions:
         return query
 
     def headers(self) -> dict[str, str] | None:
-        """Give the headers beside those that the client sends, for an SDK whose `start()` takes them."""
+        """Return the headers beside those that the client sends, for an SDK whose `start()` takes them."""
         headers = dict(
             cast("Mapping[str, str]", (self.request_options or {}).get("additional_headers") or {})
         )
@@ -155,7 +155,7 @@ class StreamingOptions:
         return headers or None
 
     def connect_arguments(self, connect: Callable[..., object]) -> dict[str, object]:
-        """Give the arguments for this `connect()`; what it does not know goes through its `request_options`."""
+        """Return the arguments for this `connect()`; what it does not know goes through its `request_options`."""
         known = inspect.signature(connect).parameters
         query = self.query()
         arguments: dict[str, object] = {name: value for name, value in query.items() if name in known}

@@ -25,7 +25,9 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     reconnect: Reconnect | bool = False,
     authorization: Authorization | None = None,
 ) -> StreamSession:
-    """Make a session, to be entered with `async with` and iterated with `async for`.
+    """Return a session, to be entered with `async with` and iterated with `async for`.
+
+    No event loop has to run yet, and nothing is connected before the session is entered.
 
     :param target: a client, async or sync (with `options`); what `client.listen.v1.connect(...)` or `.v2.connect(...)`
         returned, not entered yet; or a live connection, whose own handlers go on firing. Of SDK 3 and 4, a client or
@@ -34,21 +36,23 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     :param options: what to ask of Deepgram, with a client or a connection of SDK 3 and 4 that is not started yet.
     :param max_buffer_size: how many events may wait for the consumer.
     :param overflow: what a full buffer does. `coalesce`: takes out interims that a later event supersedes, then the
-        oldest interims; finals, utterance ends, turn ends and errors never, so that with nothing else left it holds the
-        SDK back. `wait`: holds the SDK back at once. `drop_oldest`: drops and counts. `error`: raises `BufferOverflow`.
-    :param overflow_timeout_seconds: how long the SDK is held back before that is a `BufferOverflow`.
+        oldest interims; finals, utterance ends, turn ends and errors never, so that with nothing else left it pauses the
+        SDK. `wait`: pauses the SDK at once. `drop_oldest`: drops and counts. `error`: raises `BufferOverflow`.
+    :param overflow_timeout_seconds: how long the SDK is paused before that is a `BufferOverflow`.
     :param keepalive_seconds: send a KeepAlive when nothing was sent for so long (v1; not with `listen=False`); None: never.
-    :param connect_timeout_seconds: for the authorization, unless that is a function that cannot be cancelled (a wait in a
-        thread), the handshake (which the SDK gives up after 10 s anyway) and Flux's `Connected`.
+    :param connect_timeout_seconds: for a factory, the authorization, the handshake (which the SDK gives up after 10 s
+        anyway) and Flux's `Connected`. A function that cannot be cancelled (a wait in a thread) goes on, and nobody waits.
     :param send_timeout_seconds: how long the socket may take nothing before that is a `ConnectionLost`.
-    :param finish_timeout_seconds: how long the server may take to end the stream after CloseStream.
+    :param finish_timeout_seconds: how long the server may take to end the stream after CloseStream before that is a
+        `ConnectionLost`; where Nova's `Metadata` has come and only the close is missing, it is a clean end.
     :param stall_timeout_seconds: how long the server may say nothing to audio that goes out, and to CloseStream,
         before that is a `StalledError`; None: for ever. A pause of more than 1 s in the audio begins it anew. Silence that
         is sent is answered too, by Flux every 0.25 s, by Nova every few seconds.
     :param listen: False observes a live connection whose application runs `start_listening()` itself: the session then
-        sends nothing of its own accord, and leaving it only detaches. Who listens, closes.
+        sends nothing of its own accord, and leaving it only detaches. Whoever calls `start_listening()` also closes.
     :param reconnect: True, or a `Reconnect(...)`, makes a lost connection again, without losing or doubling a word; with
-        a client or a factory. It applies to the first connection too.
+        a client or a factory. It applies to the first connection too. A source that runs ahead of the clock then slows
+        down to it while `replay_seconds` of audio wait for their finals.
     :param authorization: the `Authorization` header: a `str`, or a function, plain (not to block) or async, which is
         called for each connection: for temporary tokens.
     :raises TypeError: for a target or options that do not fit.

@@ -29,7 +29,7 @@ class LiveOptions(Protocol):
     """The `LiveOptions` or `ListenWebSocketOptions` of SDK 3 and 4."""
 
     def to_dict(self) -> Any:
-        """Give the options that are set."""
+        """Return the options that are set."""
         ...
 
 
@@ -58,7 +58,7 @@ def connector_of(
     authorization: Authorization | None,
     settings: Settings,
 ) -> Connector:
-    """Find out what the target is; give what makes an adapter of it, once or for each connection."""
+    """Return what makes an adapter of a target, once or for each connection."""
     given = _given(options)
     if authorization is not None:
         _check_authorization(given, authorization)
@@ -72,7 +72,7 @@ def connector_of(
 
 
 def _live(target: Any, given: StreamingOptions | dict[str, str | list[str]] | None) -> Adapter | None:
-    """Make the adapter of a target that is a connection, or will be one when it is entered or started."""
+    """Return the adapter of a target that is a connection, or will be one when it is entered or started."""
     if LegacyAdapter.speaks(target):
         return LegacyAdapter(target, *_started_with(given))
     live = EmitterAdapter.of(target)
@@ -86,7 +86,7 @@ def _anew(
     given: StreamingOptions | dict[str, str | list[str]] | None,
     authorization: Authorization | None,
 ) -> Connector:
-    """Give what makes connections of a client or a factory."""
+    """Return what makes connections of a client or a factory."""
     sockets = getattr(target, "listen", None)
     is_function = callable(target) and not isinstance(target, type)
     if sockets is None and is_function and _takes_nothing(target):
@@ -224,7 +224,7 @@ def _refuse_once_only(authorization: Authorization | None, settings: Settings) -
 
 
 def _given(options: object) -> StreamingOptions | dict[str, str | list[str]] | None:
-    """Take over the options: ours, a mapping of ours, or (as the parameters they are) those of SDK 3 and 4."""
+    """Return the options: ours, also from a mapping of ours, or the parameters of SDK 3 and 4."""
     if options is None or isinstance(options, StreamingOptions):
         return options
     if isinstance(options, Mapping):
@@ -242,7 +242,7 @@ def _given(options: object) -> StreamingOptions | dict[str, str | list[str]] | N
 def _started_with(
     given: StreamingOptions | dict[str, str | list[str]] | None,
 ) -> tuple[dict[str, str | list[str]] | None, dict[str, str] | None]:
-    """Make of the options what `start()` of SDK 3 and 4 takes: parameters and headers."""
+    """Return what `start()` of SDK 3 and 4 takes: parameters and headers."""
     model = given.model if isinstance(given, StreamingOptions) else str((given or {}).get("model"))
     if model.startswith("flux"):
         raise ValueError(f"{model!r} needs deepgram-sdk 5 or newer: {_installed()} does not know /v2/listen")

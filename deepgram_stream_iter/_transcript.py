@@ -15,8 +15,8 @@ from ._events import (
     TranscriptEvent,
     TurnStateEvent,
     UtteranceEndEvent,
-    Word,
 )
+from ._words import Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class UtteranceAssembler:
         return self._current.text if isinstance(self._current, _Pending) else self._current.transcript
 
     def add(self, event: AnyStreamEvent) -> Utterance | None:
-        """Take the next event; return the utterance that it completes."""
+        """Record the next event; return the utterance that it completes."""
         if isinstance(event, TranscriptEvent):
             pending = self._at(event.channel_index)
             if event.is_final and event.transcript:
@@ -98,7 +98,7 @@ class UtteranceAssembler:
         return None
 
     def end(self) -> list[Utterance]:
-        """Take the end of the stream; return what it leaves unended. A second call returns nothing."""
+        """Record the end of the stream; return what it cuts off. A second call returns nothing."""
         left = [pending.complete(confirmed=False) for pending in self._channels.values()]
         turn = self._current
         if isinstance(turn, TurnStateEvent) and not isinstance(turn, EndOfTurnEvent) and turn.transcript:
@@ -115,7 +115,7 @@ class UtteranceAssembler:
 
 
 def unconfirmed_end(turn: TurnStateEvent) -> EndOfTurnEvent:
-    """Make the end of a turn out of its last event, for a stream that ended inside it."""
+    """Return the end of a turn, made from its last event, for a stream that ended inside it."""
     return EndOfTurnEvent(
         transcript=turn.transcript,
         words=turn.words,

@@ -12,14 +12,15 @@ from dataclasses import replace
 from typing import cast
 
 import deepgram_stream_iter._events as events
-from deepgram_stream_iter._events import AnyStreamEvent, Word
+from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._words import Word
 
 _TOO_LARGE = 1e9
 """30 years in seconds: what lies beyond is no time, nor anything else that Deepgram tells, and sums overflow with it."""
 
 
 def decode(raw: object) -> AnyStreamEvent:
-    """Make an event of any message; `UnknownEvent` of one that this version does not know."""
+    """Return the event for any message; `UnknownEvent` of one that this version does not know."""
     if isinstance(raw, (bytes, bytearray)):
         return events.AudioEvent(data=bytes(raw), raw=raw)
     name = _text(_get(raw, "type"))

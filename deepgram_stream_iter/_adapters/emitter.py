@@ -32,7 +32,7 @@ class EmitterAdapter(Adapter):
 
     @classmethod
     def of(cls, target: Any) -> EmitterAdapter | None:
-        """Make an adapter for a live connection, or for what `connect()` returned; None for anything else."""
+        """Return an adapter for a live connection, or for what `connect()` returned; None for anything else."""
         listening = getattr(target, "start_listening", None)
         if callable(listening) and callable(getattr(target, "on", None)):
             return cls(target, None, OnLoop() if inspect.iscoroutinefunction(listening) else AcrossThreads())

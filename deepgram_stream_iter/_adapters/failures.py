@@ -37,10 +37,10 @@ _HINTS = {
 def connect_error(failure: BaseException) -> ConnectError | None:
     """Make a ConnectError of what the SDK raised when connecting; None when it is something else.
 
-    Only what is known to hold no secret is taken over: up to SDK 7.0 the text of `ApiError` holds the API key.
+    Only what is known to hold no secret is copied: up to SDK 7.0 the text of `ApiError` holds the API key.
     """
     status = _status_of(failure)
-    # The headers of an ApiError are the request's; those of the answer are on websockets' error, out of which it came.
+    # The headers of an ApiError are the request's; those of the answer are on websockets' error, which caused it.
     answer = failure.__context__
     if answer is None or not _is_of_websockets(answer) or _status_of(answer) != status:
         answer = failure
@@ -49,7 +49,7 @@ def connect_error(failure: BaseException) -> ConnectError | None:
     if status is None:
         if not _is_of_the_network(failure):
             return None
-        # Who refuses to send a header quotes it, and that may be the one with the key.
+        # A library that refuses to send a header quotes it, and that may be the one with the key.
         is_wrong_header = any(name in type(failure).__name__ for name in _WRONG_HEADER_ERRORS)
         detail = _WRONG_HEADER if is_wrong_header else str(failure) if _is_quotable(failure) else ""
         reason = f"{type(failure).__name__}: {detail}" if detail else type(failure).__name__
@@ -73,9 +73,10 @@ def connect_error(failure: BaseException) -> ConnectError | None:
 
 
 def authorization_error(failure: Exception) -> ConnectError | None:
-    """Make a ConnectError of what a function that gives the authorization raised; None when it is the application's own.
+    """Make a ConnectError of what the function for the authorization raised; None when it is the application's own error.
 
-    Not its own are what the SDK raises, by which it may ask for a token, and what is worth another try.
+    What the SDK raises is not the application's own, because the function may ask the SDK for a token; nor is what may
+    succeed when it is tried again.
     """
     status = _status_of(failure)
     if status is None or type(failure).__module__.startswith("deepgram."):
@@ -94,7 +95,7 @@ def authorization_error(failure: Exception) -> ConnectError | None:
 
 
 def came_from_a_handler(failure: BaseException) -> bool:
-    """Tell whether an exception out of the SDK's listener was raised by a callback that the SDK called."""
+    """Return whether an exception out of the SDK's listener was raised by a callback that the SDK called."""
     return any(name in _EMITTERS for name in _functions(failure.__traceback__))
 
 
@@ -115,7 +116,7 @@ def _is_transient(status: int) -> bool:
 
 
 def _is_of_the_network(error: BaseException) -> bool:
-    """Tell whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
+    """Return whether it is about the network, on the way to Deepgram or, by httpx, to where a token is made."""
     names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
     is_of_a_file = getattr(error, "filename", None) is not None  # these are OSErrors as well
     is_network_error = isinstance(error, _NETWORK_ERRORS) and not is_of_a_file
@@ -123,7 +124,7 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 
 def _is_quotable(error: BaseException) -> bool:
-    """Tell whether the text is Python's own; that of another library may show a URL, and that a key."""
+    """Return whether the text is Python's own; that of another library may show a URL, and the URL a key."""
     return isinstance(error, OSError) and type(error).__module__ in _PYTHONS_OWN
 
 
@@ -132,7 +133,7 @@ def _is_of_websockets(error: BaseException) -> bool:
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Read a `Retry-After`: seconds, or the date until when."""
+    """Return a `Retry-After` in seconds; it is a number of seconds or a date."""
     try:
         if retry_after[:1].isdecimal():
             seconds = float(retry_after)

@@ -7,6 +7,7 @@ audio    the outbox -> `memory` -> the connection; back to what is not transcrib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._events import (
@@ -14,11 +15,10 @@ from deepgram_stream_iter._events import (
     AudioGapEvent,
     EndOfTurnEvent,
     TranscriptEvent,
-    TurnStateEvent,
 )
 from deepgram_stream_iter._recovery.back_off import BackOff
-from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
-from deepgram_stream_iter._recovery.overlap import Overlap
+from deepgram_stream_iter._recovery.deduplicator import Deduplicator
+from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory
 from deepgram_stream_iter._recovery.timeline import Timeline
 from deepgram_stream_iter._recovery.utterance import CutUtterances
 
@@ -28,46 +28,48 @@ class Recovery:
 
     def __init__(self, back_off: BackOff, query: Mapping[str, str | Sequence[str]]) -> None:
         reconnect, audio_format = back_off.reconnect, RawFormat.of(query)
-        self.memory: RawMemory | OpaqueMemory = (
+        self.memory: Memory = (
             RawMemory(audio_format, reconnect.replay_seconds)
             if audio_format
             else OpaqueMemory(reconnect.replay_seconds)
         )
         self._back_off = back_off
-        self._timeline, self._overlap, self._utterances = Timeline(), Overlap(), CutUtterances(query)
+        self._timeline, self._deduplicator, self._utterances = (
+            Timeline(),
+            Deduplicator(),
+            CutUtterances(query),
+        )
         self.audio_seconds_replayed = 0.0
         self.audio_seconds_lost = 0.0
 
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
-        """Give what the session hands out for an event of the connection; nothing where it says nothing new."""
-        before = self._overlap.finalized_seconds
-        taken = self._overlap.take(self._timeline.place(event))
-        if taken is None:
+        """Return what the session hands out for an event of the connection; nothing where it says nothing new."""
+        before = self._deduplicator.finalized_seconds
+        new = self._deduplicator.take(self._timeline.place(event))
+        if new is None:
             return []
-        if isinstance(taken, (TranscriptEvent, TurnStateEvent)):
-            finalized = self._overlap.finalized_seconds
-            is_final = isinstance(taken, EndOfTurnEvent) or (
-                isinstance(taken, TranscriptEvent) and taken.is_final
-            )
-            if is_final and (taken.transcript or finalized > before):
-                self._back_off.progress()
-            self.memory.finalized(finalized)
-        ended = self._utterances.end(taken)
-        return [taken] if ended is None else [ended, taken]
+        if _is_final(new) and (new.transcript or self._deduplicator.finalized_seconds > before):
+            self._back_off.progress()
+        self.memory.finalized(self._deduplicator.finalized_seconds)
+        end = self._utterances.end_before(new)
+        if end is None:
+            return [new]
+        self._deduplicator.utterance_ended(end)
+        return [end, new]
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:
         """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""
-        finalized = self._overlap.finalized_seconds
+        finalized = self._deduplicator.finalized_seconds
         begin, gap, replayed = self.memory.rewind(finalized, self._timeline.heard_seconds)
         self._timeline.begin(begin)
-        self._overlap.resume(begin)
+        self._deduplicator.resume(begin)
         self._utterances.resume()
         self.audio_seconds_replayed += replayed
         return replayed, self._gap(gap)
 
     def end(self) -> AudioGapEvent | None:
         """Tell what audio is lost when the session ends without its tail."""
-        return self._gap(self.memory.rest(self._overlap.finalized_seconds))
+        return self._gap(self.memory.rest(self._deduplicator.finalized_seconds))
 
     def _gap(self, gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
         if gap is None:
@@ -75,3 +77,7 @@ class Recovery:
         start, end = gap
         self.audio_seconds_lost += 0.0 if end is None else end - start
         return AudioGapEvent(start=start, end=end)
+
+
+def _is_final(event: AnyStreamEvent) -> TypeGuard[TranscriptEvent | EndOfTurnEvent]:
+    return isinstance(event, EndOfTurnEvent) or (isinstance(event, TranscriptEvent) and event.is_final)

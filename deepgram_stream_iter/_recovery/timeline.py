@@ -15,8 +15,8 @@ from deepgram_stream_iter._events import (
     TranscriptEvent,
     TurnStateEvent,
     UtteranceEndEvent,
-    Word,
 )
+from deepgram_stream_iter._words import Word
 
 _DIGITS = 6
 """A microsecond is well below a sample, and keeps what floats do to sums out of sight."""

@@ -1,6 +1,6 @@
-"""Utterances that were open when a connection was lost. Pure.
+"""Nova's utterances that were open when a connection was lost. Pure.
 
-The next connection has not heard their words, so it never says that they have ended. The silence that it hears tells.
+The next connection has not heard their words, so it never says that they have ended. The pause that it hears shows it.
 """
 
 from __future__ import annotations
@@ -10,53 +10,62 @@ from collections.abc import Mapping, Sequence
 from deepgram_stream_iter._events import AnyStreamEvent, TranscriptEvent, UtteranceEndEvent
 
 _DEFAULT_ENDPOINTING_MS = 10
-"""What Deepgram does where nobody asks for more or less (its documentation of `endpointing`)."""
+"""Deepgram's, as its documentation of `endpointing` says."""
+_LEAST_GAP_SECONDS = 0.3
+"""Words of one breath are up to so far apart. `endpointing` may be shorter, because it listens to the sound between them."""
 
 
 class CutUtterances:
-    """Follows the events handed out; ends what nobody else will (Nova, by channel)."""
+    """Follows the events handed out, channel by channel; ends an utterance that nobody else will."""
 
     def __init__(self, query: Mapping[str, str | Sequence[str]]) -> None:
-        self._silence_seconds = _silence_seconds(query)
+        self._pause_seconds = _pause_seconds(query)
         self._open: dict[int | None, float] = {}  # by channel: where the last final word ends
-        self._cut: dict[int | None, float] = {}  # ... on a connection that was lost
+        self._cut: dict[int | None, float] = {}  # ... of those whose words another connection has heard
 
     def resume(self) -> None:
-        """Take note that there is a new connection."""
+        """Record that a new connection begins."""
         self._cut = dict(self._open)
 
-    def end(self, event: AnyStreamEvent) -> UtteranceEndEvent | None:
-        """Take the next event; give the end that comes before it, where it shows that there was one."""
+    def end_before(self, event: AnyStreamEvent) -> UtteranceEndEvent | None:
+        """Record the next event; return the UtteranceEnd that has to come before it, if it shows the end of a cut utterance."""
         if isinstance(event, UtteranceEndEvent):
             self._forget(event.channel_index)
-        if not isinstance(event, TranscriptEvent):
+        # Only a final shows a pause, because an interim may still change: to words that begin earlier, or to other words.
+        # An utterance that ends a little later does less harm than one that is split.
+        if not isinstance(event, TranscriptEvent) or not event.is_final:
             return None
         channel = event.channel_index
-        if event.transcript:
-            self._cut.pop(channel, None)  # it goes on
-            if event.is_final and event.end is not None:
-                self._open[channel] = event.words[-1].end or event.end if event.words else event.end
         last_word_end = self._cut.get(channel)
-        is_over = (
-            event.is_final  # an interim without text may get some yet
-            and last_word_end is not None
-            and self._silence_seconds is not None
-            and event.end is not None
-            and event.end >= last_word_end + self._silence_seconds
-        )
-        if event.speech_final or is_over:
+        is_over = last_word_end is not None and self._shows_pause(event, last_word_end)
+        if event.transcript or event.speech_final or is_over:
             self._forget(channel)
-        if is_over and not event.speech_final:
-            return UtteranceEndEvent(last_word_end=last_word_end, channel_index=channel)
-        return None
+        if event.transcript and not event.speech_final:
+            end = event.words[-1].end if event.words else None
+            end = event.end if end is None else end
+            if end is not None:
+                self._open[channel] = end
+        return UtteranceEndEvent(last_word_end=last_word_end, channel_index=channel) if is_over else None
+
+    def _shows_pause(self, final: TranscriptEvent, last_word_end: float) -> bool:
+        """Return whether nothing was said for a whole pause after the last word."""
+        if self._pause_seconds is None:
+            return False
+        if final.transcript:
+            begin = final.words[0].start if final.words else None
+            return begin is not None and begin >= last_word_end + max(self._pause_seconds, _LEAST_GAP_SECONDS)
+        # An endpoint ends the utterance by itself.
+        if final.speech_final or final.end is None:
+            return False
+        return final.end >= last_word_end + self._pause_seconds
 
     def _forget(self, channel: int | None) -> None:
         self._open.pop(channel, None)
         self._cut.pop(channel, None)
 
 
-def _silence_seconds(query: Mapping[str, str | Sequence[str]]) -> float | None:
-    """Read off the parameters how long a pause ends an utterance; None where none does."""
+def _pause_seconds(query: Mapping[str, str | Sequence[str]]) -> float | None:
+    """Return how long a pause ends an utterance by the parameters of the connection; None where none does."""
     for name, default in (("utterance_end_ms", ""), ("endpointing", str(_DEFAULT_ENDPOINTING_MS))):
         value = str(query.get(name, default))
         if value == "true":

@@ -353,7 +353,7 @@ async def test_a_failure_of_our_own(connect: Connect, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(f"deepgram_stream_iter.{name}", fail)
     async with DeepgramServer(script=dropping(1) if "Dialer" in name else None) as server:
-        with pytest.raises(Exception) as caught:  # noqa: B017, PT011  (send() chains it to its own error)
+        with pytest.raises(Exception) as caught:  # noqa: PT011  (send() chains it to its own error)
             async with connect(server, nova(), reconnect=True) as session:
                 await session.send(FRAME)
                 if "Dialer" in name:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter._adapters.failures import connect_error
+from deepgram_stream_iter._connection.ending import is_retryable
 from deepgram_stream_iter._errors import (
     BufferOverflow,
     CallbackError,
@@ -19,7 +20,7 @@ from deepgram_stream_iter._errors import (
     StalledError,
 )
 from deepgram_stream_iter._options import Reconnect, ReconnectAttempt
-from deepgram_stream_iter._recovery.back_off import BackOff, is_worth_another_try
+from deepgram_stream_iter._recovery.back_off import BackOff
 
 make: Any = Reconnect  # the wrong arguments are the point
 LOST = ConnectionLost("Lost", code=1006)
@@ -61,7 +62,7 @@ def granted(back_off: BackOff, cause: Exception = LOST) -> ReconnectAttempt:
 )
 def test_close_codes(code: int | None, expected: bool) -> None:  # noqa: FBT001
     """What another connection would end with too is fatal; other ends that nobody asked for are worth a try."""
-    assert is_worth_another_try(ConnectionLost("", code=code)) is expected
+    assert is_retryable(ConnectionLost("", code=code)) is expected
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_close_codes(code: int | None, expected: bool) -> None:  # noqa: FBT001
 )
 def test_refused_handshakes(status: int, expected: bool) -> None:  # noqa: FBT001
     """A server in trouble and too many connections are worth another try; a wrong request or key is not."""
-    assert is_worth_another_try(connect_error(Refused(status))) is expected
+    assert is_retryable(connect_error(Refused(status))) is expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_refused_handshakes(status: int, expected: bool) -> None:  # noqa: FBT00
 )
 def test_no_answer(failure: Exception) -> None:
     """What the network does may be over the next time."""
-    assert is_worth_another_try(connect_error(failure))
+    assert is_retryable(connect_error(failure))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_no_answer(failure: Exception) -> None:
 )
 def test_other_ends(error: Exception | None, expected: bool) -> None:  # noqa: FBT001
     """A stall is the connection's; a fatal `Error` of Flux, and what our side did, would come again."""
-    assert is_worth_another_try(error) is expected
+    assert is_retryable(error) is expected
 
 
 @given(initial=DELAYS, most=DELAYS, attempts=st.integers(1, 12))

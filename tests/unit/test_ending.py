@@ -6,13 +6,11 @@ import pytest
 from websockets.exceptions import ConcurrencyError, ConnectionClosedError
 from websockets.frames import Close
 
-from deepgram_stream_iter import ConnectError, ConnectionLost, ServerError, StalledError
 from deepgram_stream_iter._connection.ending import (
     Answer,
     CloseInfo,
     connection_lost,
     is_agreed,
-    is_retryable,
 )
 from deepgram_stream_iter._options import Endpoint
 
@@ -43,35 +41,13 @@ AGREED = {
 def test_the_agreed_end(
     code: int | None,
     endpoint: Endpoint,
-    asked: bool,
+    asked: bool,  # noqa: FBT001
     answer: Answer,
     reconnects: bool,  # noqa: FBT001
 ) -> None:
     """The whole table of what is the agreed end; all else is a loss."""
     expected = answer == "metadata" or (code, endpoint, asked, answer, reconnects) in AGREED
     assert is_agreed(code, endpoint, asked=asked, answer=answer, reconnects=reconnects) is expected
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        *(
-            (ConnectionLost("lost", code=code), True)
-            for code in (None, 1000, 1001, 1005, 1006, 1009, 1011, 1012)
-        ),
-        *((ConnectionLost("lost", code=code), False) for code in (1002, 1003, 1007, 1008)),
-        (StalledError("stalled"), True),
-        (ConnectError("refused", is_transient=True), True),
-        (ConnectError("refused", is_transient=False), False),
-        (ServerError("fatal"), False),
-        (ValueError("the application's"), False),
-        (None, False),
-    ],
-    ids=repr,
-)
-def test_what_is_retryable(error: Exception | None, expected: bool) -> None:  # noqa: FBT001
-    """A loss is, unless the next connection would come to the same; a refusal is where it is for the moment."""
-    assert is_retryable(error) is expected
 
 
 @pytest.mark.parametrize(

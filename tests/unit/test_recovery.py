@@ -17,12 +17,13 @@ from deepgram_stream_iter._events import (
     TurnEvent,
     TurnStateEvent,
     UtteranceEndEvent,
-    Word,
 )
 from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.memory import RawMemory
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._transcript import UtteranceAssembler
+from deepgram_stream_iter._words import Word
 
 BLOCK_SIZE = 4
 AUDIO = b"".join(struct.pack("<I", number) for number in range(2500))
@@ -170,7 +171,7 @@ class Life:
 
     def send(self, size: int) -> None:
         """Add a frame, and send it if the connection is live; wait (do nothing) where a connection has no room for it."""
-        if self.server is not None and not self.memory.has_room(size):
+        if self.server is not None and not self.memory.has_room_beside_unsent(size):
             return
         frame = AUDIO[self.added : self.added + size]
         self.memory.add(frame)
@@ -228,11 +229,12 @@ class Life:
         kept = self.memory.kept_seconds * self.rate * BLOCK_SIZE
         most = min(self.limit, self.added - self.finalized * BLOCK_SIZE)
         assert most - 0.5 < kept < most + BLOCK_SIZE - 0.5
-        free = self.memory.free_seconds * self.rate * BLOCK_SIZE
-        assert free == pytest.approx(max(0.0, self.limit - kept), abs=0.5)
+        room = self.limit - round(kept)
+        assert self.memory.has_room(room)
+        assert not self.memory.has_room(room + 1)
         waiting = self.added - max(self.place, self.added - round(kept))
-        assert self.memory.unsent_seconds * self.rate * BLOCK_SIZE == pytest.approx(waiting)
-        assert self.memory.end_seconds * self.rate * BLOCK_SIZE == pytest.approx(self.added)
+        assert self.memory.has_room_beside_unsent(self.limit - waiting)
+        assert not self.memory.has_room_beside_unsent(self.limit - waiting + 1)
 
     def check_sums(self) -> None:
         """Check that what was replayed and lost adds up, and that the end of the session tells what has no final."""
@@ -265,26 +267,58 @@ class NovaLife(Life):
     def __init__(self, speech: Sequence[Sequence[Spoken]], rate: int, replay_samples: int) -> None:
         super().__init__(speech, rate, replay_samples)
         self.finals: list[list[TranscriptEvent]] = [[] for _ in speech]
+        self.until_before = list(self.until)  # of the finals before the connection
+        self.is_ended = [True for _ in speech]  # no words are without an end
 
-    def say(self, fraction: float, channel: int, *, is_final: bool, speech_final: bool = False) -> None:
+    def resume(self) -> None:
+        """Make a connection, if there is none."""
+        if self.server is None:
+            self.until_before = list(self.until)
+        super().resume()
+
+    def say(self, fraction: float, channel: int, **flags: bool) -> None:
         """Let the server say what it has heard up to some place between words."""
         place = -1 if self.server is None else self.server.boundary(fraction, channel)
         if self.server is None or place < 0:
             return
-        event = self.server.transcript(place, channel, is_final=is_final, speech_final=speech_final)
-        *ended, taken = self.recovery.take(event)
+        begin, until = self.server.until(self.server.closed[channel] + 1) - 1, self.server.until(place)
+        event = self.server.transcript(place, channel, **flags)
+        is_final = event.is_final
+        if is_final:
+            self.server.closed[channel] = place
+        told = self.recovery.take(event)
+        if not told:
+            new = [word.begin for word in self.speech[channel] if begin <= word.begin and word.end <= until]
+            assert all(place < self.until_before[channel] for place in new), "a word is left out"
+            assert not event.from_finalize
+            assert not is_final or until <= self.until_before[channel]
+            return
+        *ended, taken = told
         assert isinstance(taken, TranscriptEvent)
+        before = [word for final in self.finals[channel] for word in final.words]
         for utterance_end in ended:  # of an utterance that was cut
             assert isinstance(utterance_end, UtteranceEndEvent)
-            words = [word for final in self.finals[channel] for word in final.words]
-            assert utterance_end.last_word_end == words[-1].end
-        assert (taken.is_final, taken.speech_final) == (is_final, speech_final)
-        self.placed(taken.words, channel)
+            assert utterance_end.last_word_end == before[-1].end
+            assert not self.is_ended[channel]
+            self.is_ended[channel] = True
+        assert (taken.is_final, taken.from_finalize) == (is_final, event.from_finalize)
+        if begin >= self.until_before[channel]:
+            assert taken.speech_final == event.speech_final
+        elif not taken.words:
+            assert taken.is_final
+            assert not taken.speech_final or not self.is_ended[channel], "an old endpoint is reported again"
+            assert (
+                taken.speech_final
+                or not event.speech_final
+                or self.is_ended[channel]
+                or (before and until <= self.exact(before[-1].end))
+            )
+        assert not set(self.placed(taken.words, channel)) & set(self.placed(before, channel))
         assert taken.transcript == " ".join(word.word for word in taken.words)
         if is_final:
             self.finals[channel].append(taken)
-            self.server.closed[channel] = place
-            self.until[channel] = max(self.until[channel], self.server.until(place))
+            self.until[channel] = max(self.until[channel], until)
+            self.is_ended[channel] = (self.is_ended[channel] and not taken.words) or taken.speech_final
 
     def check(self) -> None:
         """Check that each word came once, in its place, and that finals and gaps are all of the audio."""
@@ -402,8 +436,10 @@ def act(life: Life, action: tuple[Any, ...]) -> None:
 
 def say_finals(channels: int) -> st.SearchStrategy[tuple[Any, ...]]:
     """Draw what a server of Nova says."""
-    return st.tuples(st.just("final"), FRACTIONS, st.integers(0, channels - 1), st.booleans()) | st.tuples(
-        st.just("interim"), FRACTIONS, st.integers(0, channels - 1)
+    channel = st.integers(0, channels - 1)
+    flags = st.sampled_from([{}, {"speech_final": True}, {"from_finalize": True}])
+    return st.tuples(st.just("final"), FRACTIONS, channel, flags) | st.tuples(
+        st.just("interim"), FRACTIONS, channel
     )
 
 
@@ -437,8 +473,8 @@ def live_nova(
     said = say_finals(channels)
     for action in data.draw(st.lists(st.one_of(*MOVES, said, said, said), min_size=20, max_size=50)):
         match action:
-            case ("final", fraction, channel, speech_final):
-                life.say(fraction, channel, is_final=True, speech_final=speech_final)
+            case ("final", fraction, channel, flags):
+                life.say(fraction, channel, is_final=True, **flags)
                 life.check_memory()
             case ("interim", fraction, channel):
                 life.say(fraction, channel, is_final=False)
@@ -471,3 +507,26 @@ def test_any_life_of_flux(data: st.DataObject, rate: int, pattern: Any) -> None:
     life = live_flux(data, rate, pattern)
     life.check()
     life.check_sums()
+
+
+def test_a_pause_across_a_lost_connection() -> None:
+    """Two utterances with a pause between them stay two where the connection is lost in the pause."""
+    query = {
+        "encoding": "linear16",
+        "sample_rate": "16000",
+        "utterance_end_ms": "1000",
+        "endpointing": "false",
+    }
+    recovery, assembler = Recovery(BackOff(Reconnect()), query), UtteranceAssembler()
+    recovery.resume()
+    recovery.memory.add(bytes(32_000 * 5))
+    recovery.memory.take(32_000 * 5)
+    much = Word("much", start=0.7, end=1.5)
+    yes = Word("yes", start=2.0, end=2.6)
+    first = StreamEvent.Transcript(transcript="much", words=(much,), is_final=True, start=0.0, duration=1.6)
+    second = StreamEvent.Transcript(transcript="yes", words=(yes,), is_final=True, start=0.0, duration=3.7)
+    taken = recovery.take(first)
+    recovery.resume()
+    taken += recovery.take(second)
+    utterances = [assembler.add(event) for event in taken] + assembler.end()
+    assert [utterance.text for utterance in utterances if utterance] == ["much", "yes"]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TurnEvent, Word
+from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TurnEvent
 from deepgram_stream_iter._transcript import Utterance, UtteranceAssembler, unconfirmed_end
+from deepgram_stream_iter._words import Word
 
 END = None  # of an utterance, in the history of a channel
 CHANNELS = st.integers(0, 1)

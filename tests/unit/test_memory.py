@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import io
-import struct
-import wave
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._audio import RawFormat, container_head
-from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory, Rewound
+from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory, Rewound
 
 MONO = RawFormat(sample_rate=10, block_size=2)
 """A second of it is 20 bytes."""
@@ -27,7 +23,7 @@ def filled(*frames: bytes, limit_seconds: float = 2.0, sent: int = 0) -> RawMemo
     return memory
 
 
-def taken(memory: RawMemory | OpaqueMemory, size: int = 7) -> list[bytes]:
+def taken(memory: Memory, size: int = 7) -> list[bytes]:
     """Take all that waits."""
     frames: list[bytes] = []
     while frame := memory.take(size):
@@ -43,9 +39,7 @@ def test_what_is_added_is_sent(frames: list[bytes], size: int) -> None:
     assert b"".join(out) == b"".join(frames)
     assert all(len(frame) == size for frame in out[:-1])
     assert memory.take(size) == b""
-    assert memory.kept_seconds == memory.end_seconds == sum(map(len, frames)) / 20
-    assert memory.free_seconds == 100 - memory.kept_seconds
-    assert memory.unsent_seconds == 0
+    assert memory.kept_seconds == memory.replay_seconds == sum(map(len, frames)) / 20
 
 
 @given(frames=FRAMES, limit=st.integers(2, 60), data=st.data())
@@ -58,7 +52,6 @@ def test_an_overflow(frames: list[bytes], limit: int, data: st.DataObject) -> No
         memory.add(frame)
         sent += len(memory.take(data.draw(st.integers(0, 20)))) if data.draw(st.booleans()) else 0
         assert memory.kept_seconds < limit / 10 + 0.1
-        assert memory.free_seconds >= 0
     rewound = memory.rewind(0.0, 0.0)
     begin = max(0, (len(audio) - 2 * limit) // 2)
     assert rewound.begin_seconds == begin / 10
@@ -71,30 +64,70 @@ def test_what_fits_pushes_nothing_out(before: int, size: int) -> None:
     """A frame for which there is room is sent as it is, also where frames before it ended inside a sample."""
     memory = filled(bytes(before), sent=before)
     frame = bytes(range(size))
-    assert memory.has_room(size)
+    assert memory.has_room_beside_unsent(size)
     memory.add(frame)
     assert memory.take(size) == frame
 
 
-def test_room() -> None:
-    """Free is what is not kept, sent or not: what is not final yet may have to be sent again."""
+@given(sizes=st.lists(st.integers(1, 20), max_size=20), finalized=st.floats(0, 5), size=st.integers(1, 40))
+def test_room(sizes: list[int], finalized: float, size: int) -> None:
+    """There is room for a frame when nothing of what is kept goes for it, sent or not."""
+    memory = filled(*map(bytes, sizes), sent=sum(sizes))
+    memory.finalized(finalized)
+    before = round(memory.kept_seconds * 20)
+    has_room = memory.has_room(size)
+    memory.add(bytes(size))
+    if has_room:
+        assert round(memory.kept_seconds * 20) == before + size
+    assert has_room is (before + size <= 40)
+
+
+def test_what_is_kept() -> None:
+    """What is not final is kept, sent or not, because it may have to be sent again."""
     memory = filled(bytes(30), limit_seconds=2.0)
-    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (0.5, 1.5, 1.5)
+    assert (memory.limit_seconds, memory.kept_seconds, memory.replay_seconds) == (2.0, 1.5, 1.5)
+    assert (memory.has_room(10), memory.has_room(11)) == (True, False)
+    assert (memory.has_room_beside_unsent(10), memory.has_room_beside_unsent(11)) == (True, False)
     memory.take(20)
-    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (0.5, 1.5, 0.5)
+    assert (memory.kept_seconds, memory.replay_seconds) == (1.5, 1.5)
+    assert (memory.has_room(10), memory.has_room(11)) == (True, False)
+    assert (memory.has_room_beside_unsent(30), memory.has_room_beside_unsent(31)) == (True, False)
     memory.finalized(0.5)
-    assert (memory.free_seconds, memory.kept_seconds, memory.unsent_seconds) == (1.0, 1.0, 0.5)
-    assert memory.end_seconds == 1.5
+    assert (memory.kept_seconds, memory.replay_seconds) == (1.0, 1.0)
+    assert (memory.has_room(20), memory.has_room(21)) == (True, False)
+    assert memory.seconds(20) == 1.0
+
+
+def test_who_waits_for_room_hears_of_it() -> None:
+    """`on_freed` is called when a final has made room, at which moment there is some, and at no other time."""
+    memory = filled(bytes(40), sent=30)
+    memory.finalized(0.1)  # nobody listens
+    rooms: list[bool] = []
+    memory.on_freed = lambda: rooms.append(memory.has_room(10))
+    memory.finalized(0.1)
+    assert rooms == []
+    memory.finalized(0.5)
+    memory.finalized(0.4)
+    assert rooms == [True]
+    memory.rewind(0.5, 0.0)
+    memory.finalized(0.9)
+    assert rooms == [True], "what was not sent yet is not forgotten"
+    memory.add(bytes(20))
+    assert rooms == [True], "what is pushed out makes no room"
 
 
 def test_room_where_bytes_are_no_time() -> None:
-    """There it is what the limit allows, in the seconds that it takes at most: 32 kB each."""
+    """There it is what the limit allows, in the seconds that it takes at most: 32 kB each; it goes with what is sent."""
     memory = OpaqueMemory(2.0)
-    assert (memory.free_seconds, memory.seconds(8000)) == (2.0, 0.25)
+    assert (memory.limit_seconds, memory.seconds(8000)) == (2.0, 0.25)
+    assert memory.has_room(99_000), "a frame that is longer than all may wait alone"
     memory.add(bytes(8000))
-    assert memory.free_seconds == 1.75
-    memory.add(bytes(80_000))
-    assert memory.free_seconds == 0
+    assert (memory.kept_seconds, memory.replay_seconds) == (0.25, 0.0)
+    for has_room in (memory.has_room, memory.has_room_beside_unsent):
+        assert (has_room(56_000), has_room(56_001)) == (True, False)
+    memory.take(1)
+    assert memory.kept_seconds == 0
+    assert memory.has_room(56_001)
 
 
 def test_a_frame_always_fits() -> None:
@@ -177,6 +210,8 @@ def test_an_empty_memory() -> None:
 
 # Audio whose bytes are not time
 
+HEAD = b"#!AMR\n"
+
 
 def opaque(*frames: bytes, limit: int = 1000) -> OpaqueMemory:
     """Make a memory of so many bytes."""
@@ -195,161 +230,91 @@ def test_opaque_frames_stay_whole(frames: list[bytes]) -> None:
     assert taken(memory, 1) == []
 
 
+def test_packets_have_no_head() -> None:
+    """Of packets without a container a new connection gets what waits, and nothing that was sent before."""
+    memory = opaque(b"packet0", b"packet1")
+    assert taken(memory) == [b"packet0", b"packet1"]
+    memory.add(b"packet2")
+    assert memory.rewind(3.0, 4.5) == Rewound(4.5, (3.0, None), 0.0)
+    assert taken(memory) == [b"packet2"]
+    memory.rewind(3.0, 4.5)
+    assert taken(memory) == []
+
+
+def test_only_the_first_chunk_has_a_head() -> None:
+    """A later packet may begin like a container by chance."""
+    memory = opaque(b"packet0", b"RIFF")
+    taken(memory)
+    memory.rewind(0.0, 0.0)
+    assert taken(memory) == []
+
+
 def test_the_head_is_sent_again() -> None:
     """A new connection gets the first chunk's head, then what waits; what was sent is lost, nobody knows how much."""
-    memory = opaque(b"head", b"one")
+    memory = opaque(HEAD, b"one")
     assert memory.rewind(0.0, 0.0) == Rewound(0.0, None, 0.0)
-    assert taken(memory) == [b"head", b"one"]
+    assert taken(memory) == [HEAD, b"one"]
     memory.add(b"two")
     memory.add(b"three")
     assert memory.rewind(3.0, 4.5) == Rewound(4.5, (3.0, None), 0.0)
-    assert taken(memory) == [b"head", b"two", b"three"]
+    assert taken(memory) == [HEAD, b"two", b"three"]
     assert memory.rewind(4.5, 4.5) == Rewound(4.5, (4.5, None), 0.0)
-    assert taken(memory) == [b"head"]
+    assert taken(memory) == [HEAD]
 
 
 def test_the_head_is_not_sent_twice() -> None:
     """A connection that was sent nothing, or the head alone, has lost nothing, and the next begins with the head too."""
-    memory = opaque(b"head", b"one")
+    memory = opaque(HEAD, b"one")
     taken(memory)
     memory.add(b"two")
     memory.rewind(3.0, 4.5)
     for _ in range(2):
         assert memory.rewind(3.0, 4.5) == Rewound(4.5, None, 0.0)
-        assert memory.take() == b"head"
+        assert memory.take(1) == HEAD
     assert taken(memory) == [b"two"]
 
 
 def test_an_opaque_overflow() -> None:
     """The oldest frames go, the last one stays; the head is not lost with them, and the gap is told."""
-    memory = opaque(b"head", b"one", b"two", b"three", limit=9)
+    memory = opaque(HEAD, b"one", b"two", b"three", limit=9)
     assert memory.rewind(0.0, 0.0) == Rewound(0.0, (0.0, None), 0.0)
-    assert taken(memory) == [b"head", b"two", b"three"]
-    assert taken(opaque(b"one", b"longer than all", limit=9)) == [b"one", b"longer than all"]
+    assert taken(memory) == [HEAD, b"two", b"three"]
+    assert taken(opaque(HEAD, b"longer than all", limit=9)) == [HEAD, b"longer than all"]
 
 
 def test_the_rest_of_opaque_audio() -> None:
     """What was added since the last connection began is lost from the last final on; nobody knows until where."""
     memory = opaque()
     assert memory.rest(0.0) is None
-    memory.add(b"head")
+    memory.add(HEAD)
     assert memory.rest(0.0) == (0.0, None)
     taken(memory)
     assert memory.rest(2.0) == (2.0, None)
     memory.rewind(2.0, 2.5)
-    assert taken(memory) == [b"head"]
+    assert taken(memory) == [HEAD]
     assert memory.rest(2.0) is None
 
 
+@pytest.mark.parametrize("head", [HEAD, b""], ids=["container", "packets"])
 @given(steps=st.lists(st.sampled_from(["add", "take", "rewind"]), max_size=40), limit=st.integers(1, 200))
-def test_any_life_of_an_opaque_memory(steps: Sequence[str], limit: int) -> None:
-    """Every connection begins with the head, no frame comes twice, those that come are in order; what is missing was told."""
+def test_any_life_of_an_opaque_memory(head: bytes, steps: Sequence[str], limit: int) -> None:
+    """Every connection begins with the head, no frame comes twice or out of order, and what is missing was in a gap."""
     memory = opaque(limit=limit)
     added = 0
-    connections: list[list[int]] = [[]]
+    connections: list[list[bytes]] = [[]]
     gaps = 0
     for step in steps:
         if step == "add":
-            memory.add(added.to_bytes(10, "big"))
+            memory.add((head if added == 0 else b"") + added.to_bytes(10, "big"))
             added += 1
         elif step == "take":
-            connections[-1] += [int.from_bytes(frame, "big") for frame in [memory.take()] if frame]
+            connections[-1] += [frame for frame in [memory.take(1)] if frame]
         else:
             gaps += memory.rewind(0.0, 0.0).gap is not None
             connections.append([])
-    assert all(frames[0] == 0 for frames in connections if frames)
-    bodies = [frame for frames in connections for frame in frames if frame]
+    assert all(frames[0].startswith(head) for frames in connections if frames)
+    bodies = [frame.removeprefix(head) for frames in connections for frame in frames if frame != head]
     assert bodies == sorted(set(bodies))
-    missing = set(range(1, added)) - set(bodies)
-    waiting = {int.from_bytes(frame, "big") for frame in taken(memory)}
-    assert missing <= waiting or gaps or memory.rest(0.0)
-
-
-# The heads of containers
-
-
-def wav(extra: bytes = b"") -> tuple[bytes, bytes]:
-    """Give a real WAV file in two: what comes before the samples, and the samples."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setparams((1, 2, 8000, 0, "NONE", ""))
-        writer.writeframes(bytes(range(200)))
-    whole = file.getvalue()
-    head, samples = whole[:44], whole[44:]
-    return head[:36] + extra + head[36:], samples
-
-
-def ogg_page(granule: int, *packets: bytes, flags: int = 0) -> bytes:
-    """Make a page; the checksum is not looked at."""
-    lacing = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
-    return (
-        struct.pack("<4sBBqIII", b"OggS", 0, flags, granule, 1, 0, 0)
-        + bytes([len(lacing)])
-        + lacing
-        + b"".join(packets)
-    )
-
-
-def element(identifier: str, content: bytes) -> bytes:
-    """Make an EBML element, with a size of eight bytes."""
-    return bytes.fromhex(identifier) + (1 << 56 | len(content)).to_bytes(8, "big") + content
-
-
-OGG_HEAD = ogg_page(0, b"OpusHead" + bytes(11), flags=2) + ogg_page(0, b"OpusTags" + bytes(600))
-OGG_AUDIO = ogg_page(960, bytes(100)) + ogg_page(1920, bytes(80), bytes(300))
-SEGMENT = bytes.fromhex("18538067") + b"\x01" + b"\xff" * 7  # of unknown size, as a browser records it
-WEBM_HEAD = (
-    element("1a45dfa3", element("4282", b"webm"))
-    + SEGMENT
-    + element("1549a966", b"info")
-    + element("1654ae6b", b"tracks")
-)
-WEBM_AUDIO = element("1f43b675", element("a3", bytes(200)))
-LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"a data logger\0"
-
-
-@pytest.mark.parametrize(
-    ("head", "audio"),
-    [
-        pytest.param(*wav(), id="WAV"),
-        pytest.param(*wav(LIST), id="WAV with the word data in a comment"),
-        pytest.param(*wav(b"odd " + struct.pack("<I", 3) + b"abc\0"), id="WAV with an odd chunk"),
-        pytest.param(OGG_HEAD, OGG_AUDIO, id="Ogg"),
-        pytest.param(WEBM_HEAD, WEBM_AUDIO, id="WebM"),
-    ],
-)
-def test_the_head_of_a_container(head: bytes, audio: bytes) -> None:
-    """The head is what comes before the audio, however much of that is in the first chunk."""
-    for chunk in (head + audio, head + audio[: len(audio) // 2], head + audio[:4], head):
-        assert container_head(chunk) == head
-
-
-@pytest.mark.parametrize("part", [20, 40, 100])
-@pytest.mark.parametrize("head", [wav()[0], OGG_HEAD, WEBM_HEAD], ids=["WAV", "Ogg", "WebM"])
-def test_a_first_chunk_inside_the_head(head: bytes, part: int) -> None:
-    """Where the first chunk ends inside the head, what is whole of it is sent again, else all of it."""
-    chunk = head[:part]
-    found = container_head(chunk)
-    assert found
-    assert chunk.startswith(found)
-
-
-@pytest.mark.parametrize(
-    "chunk", [b"", b"fLaC....", OGG_AUDIO, b"\xff\xf1 data", b"\x1f\x43\xb6\x75"], ids=repr
-)
-def test_what_is_no_container_that_we_know(chunk: bytes) -> None:
-    """Of anything else the head is all of the chunk."""
-    assert container_head(chunk) == chunk
-
-
-@given(
-    magic=st.sampled_from(
-        [b"RIFF", b"RIFF\0\0\0\0WAVE", b"OggS", b"OggS\0\0" + bytes(8), b"\x1a\x45\xdf\xa3", b""]
-    ),
-    rest=st.binary(max_size=60),
-)
-def test_any_first_chunk(magic: bytes, rest: bytes) -> None:
-    """Whatever comes first, its head is the beginning of it, and there is one."""
-    head: Any = container_head(magic + rest)
-    assert (magic + rest).startswith(head)
-    assert bool(head) is bool(magic + rest)
+    waiting = {frame.removeprefix(head) for frame in taken(memory)}
+    missing = {number.to_bytes(10, "big") for number in range(added)} - set(bodies) - waiting
+    assert not missing or gaps or memory.rest(0.0)
