@@ -35,7 +35,7 @@ _HINTS = {
 
 
 def connect_error(failure: BaseException) -> ConnectError | None:
-    """Make a ConnectError of what the SDK raised when connecting; None when it is something else.
+    """Return the ConnectError for what the SDK raised when connecting; None when it is something else.
 
     Only what is known to hold no secret is copied: up to SDK 7.0 the text of `ApiError` holds the API key.
     """
@@ -73,7 +73,7 @@ def connect_error(failure: BaseException) -> ConnectError | None:
 
 
 def authorization_error(failure: Exception) -> ConnectError | None:
-    """Make a ConnectError of what the function for the authorization raised; None when it is the application's own error.
+    """Return the ConnectError for what the function for the authorization raised; None when it is the application's own error.
 
     What the SDK raises is not the application's own, because the function may ask the SDK for a token; nor is what may
     succeed when it is tried again.

@@ -36,6 +36,8 @@ _CLOSE_TIMEOUT_SECONDS = 2.0
 """For closing the socket, and for what handlers of the application do meanwhile."""
 _HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """For the closing handshake; then the socket is dropped."""
+_LAST_MESSAGES_SECONDS = 1.0
+"""For the SDK's listener to read what came before the close frame; then it waits for the peer, up to 20 s."""
 
 _logger = logging.getLogger("deepgram_stream_iter")
 
@@ -52,9 +54,11 @@ class Connection:
         self.use = anyio.CancelScope()
         """For what is done with the connection: its end cancels this."""
         self._ended = anyio.Event()
+        self._noticed = anyio.Event()  # it has ended, or a send has found the socket closed
         self._settled = anyio.Event()  # audio may be sent, or it has ended
         self._listened = anyio.Event()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
+        self._is_paused = False  # the SDK waits until there is room for its events
         self._inbox: Inbox | None = None
         self._attached = anyio.Event()  # there is an inbox, or it has ended
         self._early: list[AnyStreamEvent] = []  # what came before there was an inbox
@@ -83,7 +87,7 @@ class Connection:
                 was_ready = self._is_ready
                 if was_ready:
                     task_status.started()
-                    await self._ended.wait()
+                    await self._wait_for_end()
                 if self._settings.listen:
                     await self._close()
                 tasks.cancel_scope.cancel()
@@ -141,6 +145,7 @@ class Connection:
         if self.end is None:
             self.end = end
             self._ended.set()
+            self._noticed.set()
             self._settled.set()
             self._attached.set()
             self.use.cancel()
@@ -192,6 +197,7 @@ class Connection:
             self.finish_with(End(ConnectionLost(reason, reason=reason, request_id=self.request_id)))
             self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
         # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
+        self._noticed.set()
         if self.end is not None and isinstance(self.end.error, DeepgramStreamError):
             raise self.end.error
         code, reason = self.adapter.close_frame
@@ -247,6 +253,15 @@ class Connection:
         finally:
             self._listened.set()
 
+    async def _wait_for_end(self) -> None:
+        """Wait until the listener reports the end, but no longer than it can have messages on a closed socket."""
+        await self._noticed.wait()
+        while self.end is None:
+            with anyio.move_on_after(_LAST_MESSAGES_SECONDS):
+                await self._ended.wait()
+            if not self._is_paused and self.adapter.close_frame[0] is not None:
+                self.listening_ended(None)
+
     async def _keep_alive(self, interval_seconds: float) -> None:
         # By deadline: audio only moves `_last_sent_at`, and pays for no timer.
         while True:
@@ -259,15 +274,17 @@ class Connection:
 
     async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
         """End the connection when the server says nothing to the audio that goes out."""
-        while (left_seconds := timeout_seconds - stall.owed_seconds(now())) > 0:  # noqa: ASYNC110  (no timer for each frame)
-            await anyio.sleep(left_seconds)
+        owed_seconds = 0.0
+        while owed_seconds < timeout_seconds:
+            await anyio.sleep(timeout_seconds - owed_seconds)
+            # While the SDK is paused nobody hears what the server says, which is not its fault.
+            owed_seconds = 0.0 if self._is_paused else stall.owed_seconds(now())
         reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
         self.finish_with(End(StalledError(reason, reason=reason, request_id=self.request_id)))
 
     async def _pause(self) -> None:
-        """Pause the SDK until there is an inbox with room. What the server says meanwhile is not heard; that is no stall."""
-        if self._stall is not None:
-            self._stall.is_paused = True
+        """Pause the SDK until there is an inbox with room."""
+        self._is_paused = True
         try:
             await self._attached.wait()
             if self._inbox is not None:
@@ -275,8 +292,8 @@ class Connection:
         except BufferOverflow as error:
             self.finish_with(End(error))
         finally:
+            self._is_paused = False
             if self._stall is not None:
-                self._stall.is_paused = False
                 self._stall.answered()
 
     async def _close(self) -> None:

@@ -17,8 +17,6 @@ class StallTimer:
         self._owed_since: float | None = None
         self._audio_ends_at = -math.inf  # if it is played from when it was sent
         self._is_sending = False  # audio is on its way into the socket, or CloseStream was sent
-        self.is_paused = False
-        """The application does not listen, so nobody hears what the server says."""
 
     def sending(self, now: float) -> None:
         """Record that audio, or CloseStream, is about to go out; after the latter there is no pause."""
@@ -40,7 +38,7 @@ class StallTimer:
 
     def owed_seconds(self, now: float) -> float:
         """Return for how long an answer has been owed; 0.0 when none is."""
-        if self._owed_since is None or self.is_paused or self._application_pauses(now):
+        if self._owed_since is None or self._application_pauses(now):
             return 0.0
         return now - self._owed_since
 

@@ -122,6 +122,7 @@ class Life:
         self._at_once.cancel()
         if self._task is None:
             return
+        left: set[asyncio.Task[None]] = set()
         with anyio.CancelScope(shield=True):
             try:
                 await self._closed.wait()

@@ -75,9 +75,3 @@ def test_a_socket_that_takes_nothing_is_no_pause(timer: StallTimer) -> None:
     """Audio that is on its way into the socket goes out, however long that takes; and after CloseStream nobody pauses."""
     timer.sending(12.5)
     assert timer.owed_seconds(60) == 50
-
-
-def test_paused(timer: StallTimer) -> None:
-    """What the server says while the application does not listen is not heard, which is not its fault."""
-    timer.is_paused = True
-    assert timer.owed_seconds(12) == 0
