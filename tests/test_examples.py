@@ -29,6 +29,7 @@ async def transcribe(*arguments: str, **environment: str) -> tuple[int, str, str
     return process.returncode or 0, out.decode(), err.decode()
 
 
+@pytest.mark.slow
 async def test_the_sample_is_really_recognised() -> None:
     """Without a key the embedded recognizer hears what the sample says, with word times, utterances and stats."""
     code, out, err = await transcribe()

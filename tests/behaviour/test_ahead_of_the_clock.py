@@ -108,6 +108,7 @@ async def test_a_connection_that_is_lost_while_the_source_waits(connect: Connect
         check_whole(server, script, events, audio)
 
 
+@pytest.mark.slow
 async def test_a_pause_before_is_no_credit(connect: Connect) -> None:
     """A file that is fed some time after the session began is as far ahead of the clock as any other."""
     audio, script = marked(2.0), Trailing(TRAIL_SECONDS, drop_at=1.1)
@@ -120,6 +121,7 @@ async def test_a_pause_before_is_no_credit(connect: Connect) -> None:
         check_whole(server, script, events, audio)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["feed", "send", "pieces"])
 async def test_finals_that_never_come(connect: Connect, how: str) -> None:
     """Who waits in vain goes on at the speed of the clock, and not slower."""
@@ -142,6 +144,7 @@ async def test_finals_that_never_come(connect: Connect, how: str) -> None:
         assert session.close_info.drained
 
 
+@pytest.mark.slow
 async def test_finals_that_trail_a_little(connect: Connect) -> None:
     """Each final lets the source go on at once: it does not wait for the clock any more."""
     script = Trailing(0.05)
@@ -259,6 +262,7 @@ async def microphone(seconds: float) -> AsyncIterator[bytes]:
         yield FRAME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["paced", "microphone"])
 async def test_a_live_source_never_waits(connect: Connect, source: str) -> None:
     """Who is not ahead of the clock sends when it has something, though no final ever comes."""

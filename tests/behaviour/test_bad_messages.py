@@ -142,6 +142,7 @@ async def test_a_message_over_the_sdks_limit_is_one_clear_error(
         assert re.search("too big|exceeds limit", str(caught.value))
 
 
+@pytest.mark.slow
 async def test_five_thousand_messages_at_once(connect: Connect) -> None:
     """A flood comes through whole and in order to a consumer that keeps up."""
     script = [messages.results(f"w{n}", start=float(n), is_final=True) for n in range(5000)]

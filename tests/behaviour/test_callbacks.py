@@ -147,6 +147,7 @@ async def test_an_async_close_handler_is_not_cut_off() -> None:
         assert server.connections
 
 
+@pytest.mark.slow
 async def test_a_handler_that_never_returns_does_not_hold_the_exit() -> None:
     """A coroutine handler of the application that hangs is cancelled when the closing has had its time; the exit tells."""
 

@@ -131,6 +131,7 @@ async def test_a_source_that_cannot_be_cancelled_holds_up_nothing(
         await anyio.lowlevel.checkpoint()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(IS_LEGACY, reason="the socket of SDK 3 and 4 tells a missing pong by itself")
 async def test_a_dead_peer_that_the_sdk_has_given_up(
     connect: Connect, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from deepgram_stream_iter import ConnectionLost, StreamEvent, StreamingOptions
 from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
 
 
-@pytest.mark.parametrize("late_seconds", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("late_seconds", [0.1, 1.0, pytest.param(3.0, marks=pytest.mark.slow)])
 async def test_finals_that_come_late_are_in_the_transcript(connect: Connect, late_seconds: float) -> None:
     """After a normal body the session reads on to the server's end, though nobody consumes."""
     faults = Faults(late_final_seconds=late_seconds, no_finalize_answer=True)
@@ -129,6 +129,7 @@ async def test_a_second_cancellation_is_obeyed_too(connect: Connect) -> None:
             await session.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["frozen", "mute"])
 async def test_a_server_that_does_not_end_does_not_hold_the_exit(connect: Connect, fault: str) -> None:
     """A dead or deaf peer holds the exit for finish_timeout_seconds plus 2 s at most; then it raises."""
@@ -145,6 +146,7 @@ async def test_a_server_that_does_not_end_does_not_hold_the_exit(connect: Connec
     assert session.close_info.initiator == "client"
 
 
+@pytest.mark.slow
 async def test_an_exception_with_a_dead_peer_is_bounded(connect: Connect) -> None:
     """Closing at once takes at most 2 s when the peer is dead."""
     async with DeepgramServer() as server:

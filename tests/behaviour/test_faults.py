@@ -313,6 +313,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options_for", [nova, flux])
 @pytest.mark.parametrize("name", FAULTS)
 async def test_one_fault(connect: Connect, name: str, options_for: Callable[[], StreamingOptions]) -> None:
@@ -353,6 +354,7 @@ async def test_utterances(connect: Connect, name: str, options_for: Callable[[],
     assert times == [pytest.approx(time, abs=HALF_A_SAMPLE) for time in (begin, middle, middle, end)]
 
 
+@pytest.mark.slow
 async def test_frozen_and_the_socket_is_full(connect: Connect) -> None:
     """A peer that has stopped reading is noticed by sending too, and what it was sent is sent again."""
     seconds = 12.0
@@ -400,6 +402,7 @@ def random_step(dice: random.Random, codes: Sequence[int]) -> Step:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options_for", [nova, flux])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_random_faults(

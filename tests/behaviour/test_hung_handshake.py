@@ -174,6 +174,7 @@ async def request_of(listener: socket.socket) -> socket.socket:
     return accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["time-out", "Ctrl-C"])
 async def test_the_process_ends(how: str) -> None:
     """After the time-out, and after Ctrl-C, the interpreter does not wait for a handshake that hangs."""

@@ -19,6 +19,7 @@ def segment(number: int, *, final: bool) -> dict[str, object]:
     return messages.results(f"w{number}", start=float(number), is_final=final)
 
 
+@pytest.mark.slow
 async def test_a_sleeping_consumer_keeps_its_connection_and_gets_every_final(
     kind: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -467,6 +467,7 @@ async def test_opaque_audio(connect: Connect) -> None:
         assert (first.start, second.start) == (0.5, 2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "opaque"])
 async def test_a_file_waits(connect: Connect, *, is_raw: bool) -> None:
     """A file, which could be read in no time, does not push out of the memory what has to be sent again, or at all."""

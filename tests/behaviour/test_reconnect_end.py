@@ -107,6 +107,7 @@ async def test_finishing_without_a_connection(connect: Connect, phase: str) -> N
     assert time.monotonic() - began < BOUND_SECONDS
 
 
+@pytest.mark.slow
 async def test_finishing_a_replay(connect: Connect) -> None:
     """`finish()` waits until all audio was sent again, however short its own time-out is."""
 

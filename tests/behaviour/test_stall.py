@@ -54,6 +54,7 @@ async def test_silence_is_no_stall(connect: Connect) -> None:
                 assert event.transcript == number
 
 
+@pytest.mark.slow
 async def test_a_pause_is_no_stall(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who pauses while the server still owes an answer has not stalled: it may have nothing to say to so little audio."""
     monkeypatch.setattr(stall, "PAUSE_SECONDS", 0.1)
@@ -106,6 +107,7 @@ async def test_a_consumer_that_takes_its_time_is_no_stall(connect: Connect) -> N
         )
 
 
+@pytest.mark.slow
 async def test_a_socket_that_takes_nothing(
     connect: Connect, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -276,6 +276,7 @@ def traced() -> Iterator[None]:
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 @emitter_only
 @pytest.mark.soak
 @pytest.mark.timeout(3 * SECONDS + 4 * PATIENCE_SECONDS)

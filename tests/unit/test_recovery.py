@@ -486,6 +486,7 @@ def live_nova(
     return life
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2])
 @given(data=st.data(), rate=RATES, patterns=st.tuples(PATTERNS, PATTERNS))
 @settings(THOROUGH, max_examples=300)
@@ -496,6 +497,7 @@ def test_any_life_of_nova(channels: int, data: st.DataObject, rate: int, pattern
     life.check_sums()
 
 
+@pytest.mark.slow
 @given(
     data=st.data(),
     rate=st.sampled_from([4, 7, 300]),

@@ -173,6 +173,7 @@ GAPS = st.sampled_from([0, 1, 2, 9, 15])
 PATTERN = st.lists(st.tuples(GAPS, st.integers(4, 9)), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("by_endpoint", [True, False], ids=["speech_final", "UtteranceEnd"])
 @given(moves=MOVES, patterns=st.tuples(PATTERN, PATTERN), data=st.data())
