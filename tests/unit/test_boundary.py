@@ -108,5 +108,5 @@ async def test_closing_releases_the_threads(boundary: AcrossThreads) -> None:
 
     loop = asyncio.get_running_loop()
     assert await runs_to_its_end(deliver_behind_one_that_never_ends)
-    for waiting in boundary._waiting:
-        waiting.cancel()
+    assert boundary._waiting is not None
+    boundary._waiting.cancel()
