@@ -67,7 +67,9 @@ class Closing:
                 return End(error)
             _logger.error("%s", text, exc_info=cause)
             cause = None
-        if self.is_agreed(code, endpoint) and (self.answer == "metadata" or not is_failure(cause)):
+        # Any other code shows that the failure is the loss of the socket, which after Metadata costs nothing.
+        has_sdk_failed = is_failure(cause) and (code in (None, NORMAL) or self.answer != "metadata")
+        if self.is_agreed(code, endpoint) and not has_sdk_failed:
             return End(by_server=True, drained=True)
         return End(connection_lost(code, reason, cause, request_id), by_server=True)
 
