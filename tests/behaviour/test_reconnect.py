@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, any_client, emitter_only, flux, nova
+from conftest import FRAME, IS_LEGACY, Connect, EventType, any_client, emitter_only, flux, nova
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -401,6 +401,20 @@ async def test_sending_during_an_outage(connect: Connect) -> None:
             is_back.set()
             await until(session, StreamEvent.Reconnected)
         assert server.connections[1].audio == b"".join(frames)
+
+
+@emitter_only
+async def test_a_control_message_in_the_moment_of_the_loss() -> None:
+    """One that is sent when the SDK has just emitted its CLOSE waits for the next connection."""
+    async with DeepgramServer(script=dropping(1)) as server:
+        async with stream(server.client(), nova(), reconnect=SOON) as session:
+            is_lost = anyio.Event()
+            connection: Any = session.connection
+            connection.on(EventType.CLOSE, lambda _: is_lost.set())
+            await session.send(FRAME)
+            await is_lost.wait()
+            await session.keep_alive()
+            await server.connections[1].received("KeepAlive")
 
 
 async def test_the_memory_overflows(connect: Connect) -> None:
