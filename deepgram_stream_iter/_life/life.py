@@ -188,6 +188,7 @@ class Life:
                 if restored is not None:
                     with anyio.move_on_after(self._settings.send_timeout_seconds):
                         await restored.wait()  # Deepgram wants one Configure at a time
+                    await self.outbox.catch_up(connection)  # what has come meanwhile
             except DeepgramStreamError:
                 await anyio.sleep_forever()  # the connection reports its end, once it has read what there was
             self.outbox.go_live()
