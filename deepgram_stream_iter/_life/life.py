@@ -61,7 +61,7 @@ class Life:
         self._finish_requested = anyio.Event()
         self._opened = anyio.Event()  # a first connection was live or is lost again, or there will be none
         self._closed = anyio.Event()  # nothing is open any more
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]  # from `open()` on
         self._sources: anyio.abc.TaskGroup | None = None
 
     @property
@@ -92,7 +92,6 @@ class Life:
 
     def start_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
         """Run what sends a source and returns whether the stream took all of it."""
-        self.outbox.check_open()
         assert self._sources is not None  # noqa: S101  (the session is entered)
         self._sources.start_soon(self._run_source, send, finishes)
 
@@ -120,8 +119,6 @@ class Life:
     async def close_at_once(self) -> None:
         """Close without waiting for what is still to come; shielded, and done within 2 s."""
         self._at_once.cancel()
-        if self._task is None:
-            return
         left: set[asyncio.Task[None]] = set()
         with anyio.CancelScope(shield=True):
             try:
@@ -154,7 +151,6 @@ class Life:
             finally:
                 self._conclude(end)  # when this task was cancelled
                 self._closed.set()
-                beside.cancel_scope.cancel()
 
     async def _live(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> End:
         """Connect, serve, and again while that is worth it; return the end that is the session's."""
