@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ._options import Overflow, Reconnect, Settings, StreamingOptions
-from ._session import StreamSession
-from ._targets import Authorization, LiveOptions, Target, connector_of
+from deepgram_stream_iter._options import Overflow, Reconnect, Settings, StreamingOptions
+from deepgram_stream_iter._session import StreamSession
+from deepgram_stream_iter._targets import Authorization, LiveOptions, Target, connector_of
 
 
 def stream(  # noqa: PLR0913  (each is a setting with a name and a default)

@@ -9,11 +9,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, cast
 
-from ._adapters._protocol import Adapter, Connector, LiveConnection
-from ._adapters.emitter import EmitterAdapter
-from ._adapters.failures import authorization_error, connect_error
-from ._adapters.legacy import LegacyAdapter
-from ._options import Settings, StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._adapters._protocol import Adapter, Connector, LiveConnection
+from deepgram_stream_iter._adapters.emitter import EmitterAdapter
+from deepgram_stream_iter._adapters.failures import authorization_error, connect_error
+from deepgram_stream_iter._adapters.legacy import LegacyAdapter
+from deepgram_stream_iter._options import Settings, StreamingOptions, check_authorization, wire
 
 
 class SDKClient(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ._events import (
+from deepgram_stream_iter._events import (
     AnyStreamEvent,
     EndOfTurnEvent,
     SpeechStartedEvent,
@@ -16,7 +16,7 @@ from ._events import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
-from ._words import Word
+from deepgram_stream_iter._words import Word
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,6 +73,10 @@ class Closing:
             return End(by_server=True, drained=True)
         return End(connection_lost(code, reason, cause, request_id), by_server=True)
 
+    def lost(self, error: ConnectionLost) -> End:
+        """Return the end over a loss that no close frame reports; after Metadata it costs nothing."""
+        return End(drained=True) if self.answer == "metadata" else End(error)
+
     def timed_out(self, frame: tuple[int | None, str], endpoint: Endpoint, request_id: str) -> End:
         """Return the end of a connection that the server has not ended within `finish_timeout_seconds`."""
         if self.answer == "metadata":

@@ -14,7 +14,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from deepgram_stream_iter._adapters._protocol import Adapter
+from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._clock import now
@@ -38,8 +38,6 @@ _CLOSE_TIMEOUT_SECONDS = 2.0
 """For closing the socket, and for what handlers of the application do meanwhile."""
 _HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """For the closing handshake; then the socket is dropped."""
-_LAST_MESSAGES_SECONDS = 1.0
-"""For the SDK's listener to read what came before the close frame; then it waits for the peer, up to 20 s."""
 
 _logger = logging.getLogger("deepgram_stream_iter")
 
@@ -58,6 +56,7 @@ class Connection:
         self._ended = anyio.Event()
         self._noticed = anyio.Event()  # it has ended, or a send has found the socket closed
         self._settled = anyio.Event()  # audio may be sent, or it has ended
+        self._listening = anyio.CancelScope()
         self._listened = anyio.Event()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
         self._delivery, self._closing = Delivery(), Closing(settings)
@@ -71,8 +70,10 @@ class Connection:
         """Deepgram's id of the stream; empty where the handshake did not tell."""
         return self.adapter.request_id
 
-    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def run(self, beside: anyio.abc.TaskGroup, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Open, report when audio may be sent, listen until the end, and close. Cancelling drops the socket.
+
+        The SDK's listener runs in `beside`, because it calls handlers of the application, which may not be cancellable.
 
         :raises DeepgramStreamError: when it ends before audio may be sent.
         """
@@ -80,7 +81,7 @@ class Connection:
         try:
             await self._open()
             async with anyio.create_task_group() as tasks:
-                self._start(tasks)
+                self._start(tasks, beside)
                 await self._settled.wait()
                 was_ready = self._is_ready
                 if was_ready:
@@ -93,12 +94,17 @@ class Connection:
             self.finish_with(End(error))
         finally:
             self.finish_with(End())
+            self._listening.cancel()
             self.adapter.detach()
             if self._settings.listen:
                 self.adapter.abort()
         if not was_ready:
-            cause = self.end.error if self.end is not None else None
-            raise never_ready(self.adapter.close_frame[0], cause, self.request_id)
+            raise self.never_ready()
+
+    def never_ready(self) -> Exception:
+        """Return the error of a connection that has ended before audio could be sent."""
+        cause = self.end.error if self.end is not None else None
+        return never_ready(self.adapter.close_frame[0], cause, self.request_id)
 
     def deliver_to(self, inbox: Inbox) -> None:
         """Put all events into an inbox from now on, and those that came early."""
@@ -185,19 +191,20 @@ class Connection:
             reason = (
                 f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
             )
-            self.finish_with(End(ConnectionLost(reason, reason=reason, request_id=self.request_id)))
+            stuck = ConnectionLost(reason, reason=reason, request_id=self.request_id)
+            self.finish_with(self._closing.lost(stuck))
             self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
         # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
         self._noticed.set()
         if self.end is not None and isinstance(self.end.error, DeepgramStreamError):
             raise self.end.error
         code, reason = self.adapter.close_frame
-        if code is not None and self._closing.is_agreed(code, self.adapter.endpoint):
+        if self._closing.is_agreed(code, self.adapter.endpoint):
             raise SessionClosed("Deepgram has closed the stream")
         lost = connection_lost(code, reason, failure, self.request_id)
         if code is None and self._settings.reconnect is not None:
             # The socket is open and the SDK cannot use it, so its listener may never report the end.
-            self.finish_with(End(lost))
+            self.finish_with(self._closing.lost(lost))
         raise lost
 
     async def send_control(self, kind: str, **fields: object) -> None:
@@ -222,12 +229,12 @@ class Connection:
         if failure is not None:
             raise failure
 
-    def _start(self, tasks: anyio.abc.TaskGroup) -> None:
+    def _start(self, tasks: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> None:
         self.format = RawFormat.of(self.adapter.query)
         self._last_sent_at = now()
         if self.adapter.endpoint != "v2" or not self._settings.listen:
             self._set_ready()  # an observer of Flux may have come after its Connected
-        tasks.start_soon(self._listen)
+        beside.start_soon(self._listen)
         is_ours_to_keep_alive = self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
         if self._settings.keepalive_seconds and self._settings.listen and is_ours_to_keep_alive:
             send = partial(self.send_control, "KeepAlive")
@@ -240,30 +247,31 @@ class Connection:
         self._settled.set()
 
     async def _listen(self) -> None:
-        try:
-            await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
-        finally:
-            self._listened.set()
+        with self._listening:
+            try:
+                await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
+            except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
+                self.finish_with(End(error))
+            finally:
+                self._listened.set()
 
     async def _wait_for_end(self) -> None:
         """Wait until the listener reports the end, but no longer than it can have messages on a closed socket."""
         await self._noticed.wait()
         while self.end is None:
-            with anyio.move_on_after(_LAST_MESSAGES_SECONDS):
+            with anyio.move_on_after(LAST_MESSAGES_SECONDS):
                 await self._ended.wait()
             if not self._delivery.is_paused and self.adapter.close_frame[0] is not None:
                 self.listening_ended(None)
 
     async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
-        """End the connection when the server says nothing to the audio that goes out."""
-
-        def owed_seconds() -> float:
-            # While the SDK is paused nobody hears what the server says, which is not its fault.
-            return 0.0 if self._delivery.is_paused else stall.owed_seconds(now())
-
-        await wait_for_stall(timeout_seconds, owed_seconds)
+        # While the SDK is paused nobody hears what the server says, which is not its fault.
+        await wait_for_stall(
+            timeout_seconds, lambda: 0.0 if self._delivery.is_paused else stall.owed_seconds(now())
+        )
         reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
-        self.finish_with(End(StalledError(reason, reason=reason, request_id=self.request_id)))
+        stalled = StalledError(reason, reason=reason, request_id=self.request_id)
+        self.finish_with(self._closing.lost(stalled))
 
     async def _pause(self) -> None:
         try:

@@ -11,7 +11,7 @@ import anyio.abc
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import is_retryable
-from deepgram_stream_iter._errors import ConnectError
+from deepgram_stream_iter._errors import ConnectError, ConnectionLost
 from deepgram_stream_iter._life.beside import run_beside
 from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from deepgram_stream_iter._recovery.back_off import BackOff
@@ -24,7 +24,6 @@ class Dialer:
         self._connector, self._settings = connector, settings
         self.back_off = BackOff(settings.reconnect) if settings.reconnect else None
         """None where the session does not reconnect."""
-        self._has_connected = False
 
     async def connect(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> Connection:
         """Make a connection, which runs in `sockets`; return it when audio may be sent.
@@ -34,11 +33,10 @@ class Dialer:
         connection: Connection | None = None
         with anyio.move_on_after(self._settings.connect_timeout_seconds):
             connection = Connection(await run_beside(self._connector(), beside), self._settings)
-            await sockets.start(connection.run)
-            self._has_connected = True
+            await sockets.start(connection.run, beside)
             return connection
         if connection is not None and connection.end is not None and connection.end.error is not None:
-            raise connection.end.error  # it was being closed when the time was up
+            raise connection.never_ready()  # it was being closed when the time was up
         reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
         raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True)
 
@@ -66,7 +64,8 @@ class Dialer:
         """Return the error that ends the session: the last failure itself, where there never was a connection."""
         assert self.back_off is not None  # noqa: S101  (there was an attempt)
         lost = self.back_off.gave_up(why)
-        return lost if self._has_connected else lost.causes[-1]
+        was_connected = any(isinstance(cause, ConnectionLost) for cause in lost.causes)
+        return lost if was_connected else lost.causes[-1]
 
 
 async def _call(on_attempt: Callable[[ReconnectAttempt], object], attempt: ReconnectAttempt) -> None:

@@ -81,6 +81,7 @@ class Life:
     async def open(self) -> Connection:
         """Begin, and return the first connection; see `StreamSession.__aenter__`. Leaves nothing open on failure."""
         self._task = asyncio.create_task(self._run(), name="deepgram_stream_iter")
+        self._task.add_done_callback(self._release)
         try:
             await self._opened.wait()
         except BaseException:
@@ -153,6 +154,12 @@ class Life:
                 self._conclude(end)  # when this task was cancelled
                 self._closed.set()
 
+    def _release(self, task: asyncio.Task[None]) -> None:
+        """Let go of all who wait, where the task was cancelled before its first step, or failed."""
+        error = None if task.cancelled() else task.exception()
+        self._conclude(End(error if isinstance(error, Exception) else None))
+        self._closed.set()
+
     async def _live(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> End:
         """Connect, serve, and again while that is worth it; return the end that is the session's."""
         while True:
@@ -185,7 +192,6 @@ class Life:
                 if restored is not None:
                     with anyio.move_on_after(self._settings.send_timeout_seconds):
                         await restored.wait()  # Deepgram wants one Configure at a time
-                    await self.outbox.catch_up(connection)  # what has come meanwhile
             except DeepgramStreamError:
                 await anyio.sleep_forever()  # the connection reports its end, once it has read what there was
             self.outbox.go_live()

@@ -16,17 +16,15 @@ class Patience:
         self._timeout_seconds = timeout_seconds
         self.scope = anyio.CancelScope()
         self._ends_at = math.inf
-        self._has_begun = False
 
     def begin(self, further_seconds: float, *, is_replay: bool) -> None:
         """Wait no longer than the time-out, and as many seconds more for what else has to be done."""
-        self._has_begun = True
         self._ends_at = now() + self._timeout_seconds + further_seconds
         self.renew(is_replay=is_replay)
 
     def renew(self, *, is_replay: bool = False) -> None:
         """Wait anew: for a connection, or for the server. A replay may take all of the time there is."""
-        if self._has_begun:
+        if self._ends_at < math.inf:
             self.scope.deadline = (
                 self._ends_at if is_replay else min(self._ends_at, now() + self._timeout_seconds)
             )

@@ -6,8 +6,8 @@ import math
 
 from deepgram_stream_iter._recovery.memory import Memory
 
-_PAUSE_SECONDS = 1.0
-"""A live source that is late by less makes up for it in a burst; after more it has paused, and begins anew."""
+_PAUSE_SECONDS = 3.0
+"""A live source that is late by less (it comes in pieces, or hiccups) makes up for it in a burst; after more it has paused."""
 
 
 class Admission:

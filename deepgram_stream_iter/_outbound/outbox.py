@@ -6,7 +6,7 @@ keeps a frame until it is transcribed for good, and keeps what comes while there
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import anyio
 
@@ -18,6 +18,9 @@ from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.admission import Admission
 from deepgram_stream_iter._recovery.memory import Memory
 
+_State: TypeAlias = Literal["paused", "catching up", "caught up", "live"]
+"""Audio waits while the outbox is paused or catching up; control messages wait until it is live."""
+
 
 class Outbox:
     """Sends in order, for one sender of audio at a time."""
@@ -25,7 +28,7 @@ class Outbox:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: Connection | None = None  # the last one there was
-        self._state: Literal["paused", "catching up", "live"] = "paused"
+        self._state: _State = "paused"
         self._admission: Admission | None = None  # to the memory, where the session reconnects
         self._changed = anyio.Event()  # set when any of this changes, and replaced
         self._refusal = ""  # why nothing more is taken
@@ -63,7 +66,7 @@ class Outbox:
         await self._wait_for_room(self._admission, len(frame))
         self.check_open()
         self._admission.add(frame, now())
-        if self.is_live:
+        if self._state in ("caught up", "live"):
             connection = self._open_connection
             try:
                 await connection.send(self._admission.memory.take(len(frame)))
@@ -119,7 +122,7 @@ class Outbox:
         self._set_state("catching up")
 
     async def catch_up(self, connection: Connection) -> None:
-        """Send a connection what waits, no faster than the rate allows.
+        """Send a connection what waits, no faster than the rate allows; then new frames go straight to it.
 
         :raises DeepgramStreamError: when it cannot be sent it all.
         """
@@ -132,6 +135,7 @@ class Outbox:
             await anyio.sleep_until(due)
             frame = self._admission.memory.take(size)
             if not frame:
+                self._set_state("caught up")  # in the same step, so that no frame is left behind
                 return
             # From when it is really sent: what was late is not made up for by a burst.
             due = now()
@@ -141,7 +145,7 @@ class Outbox:
             self._change()  # there is room again
 
     def go_live(self) -> None:
-        """Send new frames straight to the connection from now on."""
+        """Send everything straight to the connection from now on."""
         self._set_state("live")
 
     def pause(self) -> None:
@@ -168,7 +172,7 @@ class Outbox:
             with anyio.CancelScope(deadline=due):
                 await self._changed.wait()
 
-    def _set_state(self, state: Literal["paused", "catching up", "live"]) -> None:
+    def _set_state(self, state: _State) -> None:
         self._state = state
         self._change()
 

@@ -1,5 +1,5 @@
 """StreamSession: what the application calls."""
 
-from .session import StreamSession
+from deepgram_stream_iter._session.session import StreamSession
 
 __all__ = ["StreamSession"]

@@ -13,6 +13,7 @@ from conftest import FRAME, Connect, flux, nova
 from marked_audio import marked
 
 from deepgram_stream_iter import AnyStreamEvent, Reconnect, SessionClosed, StreamEvent, StreamingOptions
+from deepgram_stream_iter._outbound import admission
 from deepgram_stream_iter.testing import DeepgramServer, Faults, Hypothesis, ServerConnection, messages
 
 BYTES_PER_SECOND = 32_000
@@ -109,13 +110,14 @@ async def test_a_connection_that_is_lost_while_the_source_waits(connect: Connect
 
 
 @pytest.mark.slow
-async def test_a_pause_before_is_no_credit(connect: Connect) -> None:
+async def test_a_pause_before_is_no_credit(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is fed some time after the session began is as far ahead of the clock as any other."""
+    monkeypatch.setattr(admission, "_PAUSE_SECONDS", 0.3)
     audio, script = marked(2.0), Trailing(TRAIL_SECONDS, drop_at=1.1)
     async with DeepgramServer(script=script) as server:
         async with connect(server, nova(), reconnect=reconnect(0.8)) as session:
             await session.send(audio[: BYTES_PER_SECOND // 10])
-            await anyio.sleep(1.2)  # the pause
+            await anyio.sleep(0.6)  # the pause
             session.feed([audio[BYTES_PER_SECOND // 10 :]])
             events = [event async for event in session]
         check_whole(server, script, events, audio)

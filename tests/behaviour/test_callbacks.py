@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from conftest import FRAME, SDK, EventType, emitter_only, texts
 
@@ -166,6 +170,32 @@ async def test_a_handler_that_never_returns_does_not_hold_the_exit() -> None:
                     pass
             assert session.close_info is not None
             assert not session.close_info.drained
+
+
+@pytest.mark.parametrize("how", ["normally", "by an exception"])
+async def test_a_handler_that_cannot_be_cancelled_does_not_hold_the_exit(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A coroutine handler that waits in a thread goes on; the exit is as short as without it, and a warning tells."""
+    release, waiting = threading.Event(), anyio.Event()
+
+    async def handler(_: object) -> None:
+        waiting.set()
+        await anyio.to_thread.run_sync(release.wait)
+
+    async with DeepgramServer(script=SCRIPT) as server:
+        async with server.client().listen.v1.connect(model="nova-3") as connection:
+            connection.on(EventType.MESSAGE, handler)
+            error = ConnectionLost if how == "normally" else LookupError
+            with anyio.fail_after(0.1 + 2.0 + 1.0), pytest.raises(error):
+                async with stream(connection, finish_timeout_seconds=0.1):
+                    await waiting.wait()
+                    if how != "normally":
+                        raise LookupError
+            assert "cannot be cancelled" in caplog.text
+            release.set()
+            while any(task.get_name() == "deepgram_stream_iter" for task in asyncio.all_tasks()):
+                await anyio.lowlevel.checkpoint()
 
 
 async def test_the_application_stops_listening() -> None:

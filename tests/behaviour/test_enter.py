@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
+import anyio.lowlevel
 import pytest
 from conftest import FRAME, IS_LEGACY, SDK, TOO_STRICT, Connect, EventType, emitter_only, flux, nova, texts
 
@@ -149,6 +152,30 @@ async def test_a_fatal_error_and_no_answer_to_the_close(connect: Connect) -> Non
     async with DeepgramServer(script=script, faults=Faults(no_connected=True, frozen=True)) as server:
         with pytest.raises(ServerError, match="try later"):
             await connect(server, flux(), connect_timeout_seconds=0.5).__aenter__()
+
+
+async def test_a_bad_first_message_just_before_the_time_out(connect: Connect) -> None:
+    """That the connection is still being closed when the time is up does not change which error it is."""
+
+    async def script(connection: ServerConnection) -> None:
+        connection.faults = Faults(frozen=True)  # so that closing takes its time
+        await connection.send("{{{")
+
+    async with DeepgramServer(script=script, faults=Faults(no_connected=True)) as server:
+        with pytest.raises(ConnectError, match="before it was ready"):
+            await connect(server, flux(), connect_timeout_seconds=0.3).__aenter__()
+
+
+async def test_cancelling_the_entry_at_once_leaves_nothing(connect: Connect) -> None:
+    """An entry that is cancelled together with all tasks before it began, as `asyncio.run` does, ends."""
+    async with DeepgramServer() as server:
+        entering = asyncio.create_task(connect(server, nova()).__aenter__())
+        await anyio.lowlevel.checkpoint()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task is entering or task.get_name() == "deepgram_stream_iter":
+                task.cancel()
+        with anyio.fail_after(2), pytest.raises(asyncio.CancelledError):
+            await entering
 
 
 async def test_cancelling_the_entry_leaves_nothing(connect: Connect) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import FRAME, Connect, EventType, LateWord, emitter_only, nova
 
 from deepgram_stream_iter import CallbackError, Reconnect, StreamEvent, StreamSession, stream
-from deepgram_stream_iter.testing import DeepgramServer, Faults
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 SOON = Reconnect(initial_delay_seconds=0.01)
 reconnecting_or_not = pytest.mark.parametrize("reconnect", [False, SOON], ids=["once", "reconnect"])
@@ -54,6 +54,24 @@ async def test_leaving_a_connection_that_is_lost_after_metadata(
                 assert (await session.finish()).drained
         check(session, 1006)
         assert [event.type async for event in session] == ["transcript", "metadata"]
+        assert len(server.connections) == 1
+
+
+@reconnecting_or_not
+async def test_silence_after_metadata(connect: Connect, *, reconnect: Reconnect | bool) -> None:
+    """A server that has said all owes no answer to audio, wherever the CloseStream came from: that is no stall."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.audio_reached(0.02)
+        await connection.send(messages.metadata())
+        connection.faults = Faults(mute=True)
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), reconnect=reconnect, stall_timeout_seconds=0.1) as session:
+            session.feed(iter(lambda: FRAME, b""), pace=1.0)
+            assert [event.type async for event in session] == ["metadata"]
+        assert session.close_info is not None
+        assert session.close_info.drained
         assert len(server.connections) == 1
 
 

@@ -59,6 +59,25 @@ def test_a_live_source_never_waits() -> None:
             sent(admission, 0.1, now)
 
 
+@pytest.mark.parametrize("piece_seconds", [0.5, 1.0, 2.0])
+def test_a_live_source_of_large_pieces(piece_seconds: float) -> None:
+    """A piece comes when all of it has been spoken, so none of its frames waits."""
+    admission = Admission(RawMemory(MONO, 10), 100.0)
+    for number in range(1, 40):
+        now = 100.0 + number * piece_seconds
+        for _ in range(round(piece_seconds * 10)):
+            assert due(admission) <= now + 1e-6
+            sent(admission, 0.1, now)
+
+
+def test_a_pause_is_no_credit() -> None:
+    """After it a file is as far ahead of the clock as any other."""
+    admission = Admission(RawMemory(MONO, 10), 100.0)
+    sent(admission, 1, 100.0)
+    sent(admission, 9, 500.0)
+    assert due(admission) == pytest.approx(509.0)
+
+
 def test_what_was_promised_to_a_connection() -> None:
     """While a connection catches up, nothing pushes out what it has not been sent yet; what it was sent may go."""
     admission = Admission(RawMemory(MONO, 1), 100.0)
