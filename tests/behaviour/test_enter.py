@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import anyio
-import anyio.lowlevel
 import pytest
 from conftest import FRAME, IS_LEGACY, SDK, TOO_STRICT, Connect, EventType, emitter_only, flux, nova, texts
 
@@ -170,7 +169,8 @@ async def test_cancelling_the_entry_at_once_leaves_nothing(connect: Connect) -> 
     """An entry that is cancelled together with all tasks before it began, as `asyncio.run` does, ends."""
     async with DeepgramServer() as server:
         entering = asyncio.create_task(connect(server, nova()).__aenter__())
-        await anyio.lowlevel.checkpoint()
+        while all(task.get_name() != "deepgram_stream_iter" for task in asyncio.all_tasks()):
+            await asyncio.sleep(0)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             if task is entering or task.get_name() == "deepgram_stream_iter":
                 task.cancel()
