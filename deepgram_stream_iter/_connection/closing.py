@@ -26,7 +26,7 @@ class Closing:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.asked = False
-        """CloseStream was sent by the session."""
+        """CloseStream is being sent, or was sent, by the session."""
         self.answer: Answer = "none"
 
     def record(self, event: AnyStreamEvent, endpoint: Endpoint) -> End | None:

@@ -14,7 +14,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
+from deepgram_stream_iter._adapters._protocol import Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._clock import now
@@ -54,7 +54,6 @@ class Connection:
         self.use = anyio.CancelScope()
         """For what is done with the connection: its end cancels this."""
         self._ended = anyio.Event()
-        self._noticed = anyio.Event()  # it has ended, or a send has found the socket closed
         self._settled = anyio.Event()  # audio may be sent, or it has ended
         self._listening = anyio.CancelScope()
         self._listened = anyio.Event()  # the SDK's listener has ended
@@ -86,7 +85,7 @@ class Connection:
                 was_ready = self._is_ready
                 if was_ready:
                     task_status.started()
-                    await self._wait_for_end()
+                    await self._ended.wait()
                 if self._settings.listen:
                     await self._close()
                 tasks.cancel_scope.cancel()
@@ -142,7 +141,6 @@ class Connection:
         if self.end is None:
             self.end = end
             self._ended.set()
-            self._noticed.set()
             self._settled.set()
             self._delivery.close()
             self.use.cancel()
@@ -195,7 +193,6 @@ class Connection:
             self.finish_with(self._closing.lost(stuck))
             self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
         # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
-        self._noticed.set()
         if self.end is not None and isinstance(self.end.error, DeepgramStreamError):
             raise self.end.error
         code, reason = self.adapter.close_frame
@@ -254,15 +251,6 @@ class Connection:
                 self.finish_with(End(error))
             finally:
                 self._listened.set()
-
-    async def _wait_for_end(self) -> None:
-        """Wait until the listener reports the end, but no longer than it can have messages on a closed socket."""
-        await self._noticed.wait()
-        while self.end is None:
-            with anyio.move_on_after(LAST_MESSAGES_SECONDS):
-                await self._ended.wait()
-            if not self._delivery.is_paused and self.adapter.close_frame[0] is not None:
-                self.listening_ended(None)
 
     async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
         # While the SDK is paused nobody hears what the server says, which is not its fault.

@@ -42,7 +42,11 @@ class CloseInfo:
     initiator: Literal["client", "server"]
     """`server` when the server ended the stream without being asked, else `client`."""
     drained: bool
-    """Everything that the server had to say has arrived: it closed as agreed, or has sent its Metadata."""
+    """The server closed as agreed, or has sent its Metadata, so everything that it had to say has arrived.
+
+    A server that closes of its own accord with 1000, or Flux without a status (1005), counts as one that was asked: nobody
+    can see whether the application has sent CloseStream itself. With `reconnect` that is a loss.
+    """
     metadata: MetadataEvent | None
     """Nova's last message; None when it did not come, and for Flux."""
 

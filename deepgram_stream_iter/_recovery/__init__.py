@@ -1,1 +1,1 @@
-"""How a session gets over the loss of its connection: pure classes, which the lifecycle and the outbox drive."""
+"""How a session gets over the loss of its connection: pure classes, which the inbox and the outbox drive."""

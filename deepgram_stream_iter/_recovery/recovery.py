@@ -1,6 +1,6 @@
 """All that a session needs to get over the loss of a connection, in one place. Pure.
 
-events   Connection -> `take` (one clock, nothing twice) -> the session
+events   Connection -> Inbox -> `take` (one clock, nothing twice) -> the buffer
 audio    the outbox -> `memory` -> the connection; `resume` goes back to what is not transcribed for good
 """
 
