@@ -98,6 +98,8 @@ def assert_they_end(threads: set[threading.Thread]) -> None:
     """Wait for threads that are being ended."""
     deadline = time.monotonic() + BOUND_SECONDS
     for thread in threads:
+        while thread.ident is None:
+            time.sleep(0)  # it is being started, and cannot be joined yet
         thread.join(max(0, deadline - time.monotonic()))
     assert [thread.name for thread in threads if thread.is_alive()] == []
 
