@@ -36,8 +36,7 @@ class EmitterAdapter(Adapter):
         listening = getattr(target, "start_listening", None)
         if callable(listening) and callable(getattr(target, "on", None)):
             return cls(target, None, OnLoop() if inspect.iscoroutinefunction(listening) else AcrossThreads())
-        is_context = hasattr(target, "gen")  # what @contextmanager makes has its generator
-        if hasattr(target, "listen") or not is_context:
+        if not hasattr(target, "gen"):  # what @contextmanager makes has its generator
             return None
         return cls(None, target, OnLoop() if hasattr(target, "__aenter__") else AcrossThreads())
 
@@ -118,9 +117,8 @@ class EmitterAdapter(Adapter):
         event = decode(message)
         return self._boundary.deliver(lambda: self._arrived(event))
 
-    def _on_error(self, error: object) -> None:
-        if isinstance(error, Exception):
-            self._reported = error
+    def _on_error(self, error: Exception) -> None:
+        self._reported = error
 
     def _on_close(self, _: object) -> None:
         self._boundary.deliver(self._closed.set)

@@ -63,6 +63,7 @@ async def test_an_exception_of_the_body_comes_out_as_itself(
         connection = await server.connection()
         await connection.wait_closed()
         assert connection.controls == []
+        assert connection.close_code == 1000
         assert session.close_info is not None
         assert not session.close_info.drained
         assert [event.type async for event in session] in ([], ["connected"])

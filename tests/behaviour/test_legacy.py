@@ -420,6 +420,27 @@ async def test_cancelling_leaves_no_task_of_the_sdk(kind: str, times: int) -> No
         await assert_nothing_is_left(threads)
 
 
+@pytest.mark.parametrize(("is_frozen", "seconds"), [(False, 0.8), (True, 1.4)])
+async def test_a_handler_that_still_runs_at_the_exit(*, is_frozen: bool, seconds: float) -> None:
+    """An application's handler that still runs when the session is left is not cut off, nor when the peer is dead."""
+    began, ended = anyio.Event(), anyio.Event()
+
+    async def handler(*_: object, **__: object) -> None:
+        began.set()
+        await asyncio.sleep(seconds)  # this long its work takes
+        ended.set()
+
+    async with DeepgramServer(script=SCRIPT[:1]) as server:
+        connection = connection_of(server, "async")
+        connection.on(LegacyEvents.Transcript, handler)
+        with pytest.raises(ZeroDivisionError):
+            async with stream(connection, NOVA):
+                await began.wait()
+                server.faults.frozen = is_frozen
+                raise ZeroDivisionError
+        assert ended.is_set()
+
+
 async def test_cancelling_in_a_handler_for_open(kind: str) -> None:
     """Cancelling the entry while the SDK, connected already, waits for a handler for Open leaves nothing open."""
     await anyio.to_thread.run_sync(threading.get_ident)

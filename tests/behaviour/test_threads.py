@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -191,6 +192,48 @@ async def test_leaving_leaves_no_thread(target: str, how: str) -> None:
         for thread in left:
             thread.join(1)  # one that is on its way out is no leak
         assert [thread.name for thread in left if thread.is_alive()] == []
+
+
+async def test_a_live_connection_is_closed_in_order() -> None:
+    """Leaving by an exception closes the connection that the application entered with a closing handshake."""
+    async with DeepgramServer() as server, entered(server) as connection:
+        with pytest.raises(LookupError):
+            async with stream(connection):
+                raise LookupError
+        served = await server.connection()
+        await served.wait_closed()
+        assert served.close_code == 1000
+
+
+async def test_a_context_that_is_entered_late_is_left() -> None:
+    """A context whose entering succeeds after the session was cancelled is left again."""
+    loop, is_entering, is_cancelled, is_left = (
+        asyncio.get_running_loop(),
+        anyio.Event(),
+        threading.Event(),
+        anyio.Event(),
+    )
+
+    @contextmanager
+    def entered_late(server: DeepgramServer) -> Iterator[Any]:
+        with server.sync_client().listen.v1.connect(model="nova-3") as connection:
+            loop.call_soon_threadsafe(is_entering.set)
+            assert is_cancelled.wait(10)
+            try:
+                yield connection
+            finally:
+                loop.call_soon_threadsafe(is_left.set)
+
+    async with DeepgramServer() as server:
+        context = entered_late(server)  # held here, so that nobody but the session leaves it
+        entering = asyncio.create_task(stream(context).__aenter__())
+        await is_entering.wait()
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        is_cancelled.set()
+        with anyio.fail_after(5):
+            await is_left.wait()
 
 
 async def test_observing_a_sync_connection() -> None:
