@@ -100,7 +100,7 @@ class AcrossThreads:
         # One callback at a time is on its way, so that a full buffer makes the SDK's threads wait with the next one.
         self._crossing = threading.Semaphore()
         self._is_open = True
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: asyncio.Task[None] | None = None
 
     def bind(self) -> None:
         """Deliver callbacks on the running loop, and start the worker."""
@@ -155,13 +155,9 @@ class AcrossThreads:
             if wait is None:
                 self._crossing.release()
         if wait is not None:
-            waiting = asyncio.ensure_future(wait)
-            self._waiting.add(waiting)
-            waiting.add_done_callback(self._release)
-
-    def _release(self, waiting: asyncio.Task[None]) -> None:
-        self._waiting.discard(waiting)
-        self._crossing.release()
+            # Kept here, because the loop has but a weak reference to its tasks.
+            self._waiting = asyncio.ensure_future(wait)
+            self._waiting.add_done_callback(lambda _: self._crossing.release())
 
     def _drop(self, connecting: concurrent.futures.Future[Any]) -> None:
         while not connecting.done():

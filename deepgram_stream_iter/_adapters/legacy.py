@@ -112,9 +112,9 @@ class LegacyAdapter(Adapter):
 
     async def close(self) -> None:
         """Close the socket, and have the SDK clean up once its listener has noticed."""
-        if self._websocket is None:  # nothing was started, or it is somebody else's
+        if self._sink is None:  # `open()` has refused it, so it is somebody else's
             return
-        if self.close_frame[0] is None and hasattr(self._websocket, "close"):
+        if self._websocket is not None:
             await self._boundary.call(self._websocket.close)
         while await self._boundary.call(self.connection.is_connected):  # noqa: ASYNC110  (the SDK emits nothing)
             await anyio.sleep(_POLL_SECONDS)

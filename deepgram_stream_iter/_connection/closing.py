@@ -13,8 +13,8 @@ from deepgram_stream_iter._connection.ending import (
     is_agreed,
     is_failure,
 )
-from deepgram_stream_iter._errors import CallbackError, ConnectionLost
-from deepgram_stream_iter._events import AnyStreamEvent, MetadataEvent, TranscriptEvent
+from deepgram_stream_iter._errors import CallbackError, ConnectionLost, ServerError
+from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
 from deepgram_stream_iter._options import Endpoint, Settings
 
 _logger = logging.getLogger("deepgram_stream_iter")
@@ -29,12 +29,16 @@ class Closing:
         """CloseStream was sent by the session."""
         self.answer: Answer = "none"
 
-    def record(self, event: AnyStreamEvent) -> None:
-        """Record an event of the server, which may answer what was asked."""
+    def record(self, event: AnyStreamEvent, endpoint: Endpoint) -> End | None:
+        """Record an event of the server, which may answer what was asked; return the end where it is one itself."""
         if isinstance(event, MetadataEvent):
             self.answer = "metadata"
         elif self.asked and isinstance(event, TranscriptEvent) and event.from_finalize:
             self.answer = "finalize"
+        elif isinstance(event, ErrorEvent) and endpoint == "v2":  # Nova goes on after one
+            text = f"Deepgram ended the stream: {event.code}: {event.description}"
+            return End(ServerError(text, code=event.code, description=event.description), by_server=True)
+        return None
 
     def is_agreed(self, code: int | None, endpoint: Endpoint) -> bool:
         """Return whether an end with this close code is the agreed one."""
@@ -63,7 +67,9 @@ class Closing:
                 return End(error)
             _logger.error("%s", text, exc_info=cause)
             cause = None
-        if self.is_agreed(code, endpoint) and (self.answer == "metadata" or not is_failure(cause)):
+        # Any other code shows that the failure is the loss of the socket, which after Metadata costs nothing.
+        has_sdk_failed = is_failure(cause) and (code in (None, NORMAL) or self.answer != "metadata")
+        if self.is_agreed(code, endpoint) and not has_sdk_failed:
             return End(by_server=True, drained=True)
         return End(connection_lost(code, reason, cause, request_id), by_server=True)
 

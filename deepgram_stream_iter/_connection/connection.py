@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Coroutine
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -18,17 +19,18 @@ from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.closing import Closing
+from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
 from deepgram_stream_iter._connection.stall import StallTimer
+from deepgram_stream_iter._connection.timers import keep_alive, wait_for_stall
 from deepgram_stream_iter._errors import (
     BufferOverflow,
     ConnectionLost,
     DeepgramStreamError,
-    ServerError,
     SessionClosed,
     StalledError,
 )
-from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent
+from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._options import Settings
 
@@ -58,11 +60,7 @@ class Connection:
         self._settled = anyio.Event()  # audio may be sent, or it has ended
         self._listened = anyio.Event()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
-        self._is_paused = False  # the SDK waits until there is room for its events
-        self._inbox: Inbox | None = None
-        self._attached = anyio.Event()  # there is an inbox, or it has ended
-        self._early: list[AnyStreamEvent] = []  # what came before there was an inbox
-        self._closing = Closing(settings)
+        self._delivery, self._closing = Delivery(), Closing(settings)
         is_watched = settings.stall_timeout_seconds is not None and settings.listen
         self._stall = StallTimer() if is_watched else None
         self.keepalives_sent = 0
@@ -104,10 +102,7 @@ class Connection:
 
     def deliver_to(self, inbox: Inbox) -> None:
         """Put all events into an inbox from now on, and those that came early."""
-        self._inbox = inbox
-        self._attached.set()
-        for event in self._early:
-            inbox.put(event)
+        self._delivery.attach(inbox)
 
     # The adapter's sink
 
@@ -115,22 +110,18 @@ class Connection:
         """Process an event of the SDK's callback; awaiting what is returned pauses the SDK's listener."""
         if self.end is not None:
             return None
-        self._closing.record(event)
+        fatal = self._closing.record(event, self.adapter.endpoint)
+        if fatal is not None:
+            self.finish_with(fatal)
+            return None
         if self._stall is not None:
             self._stall.answered()
             if self._closing.asked and self._closing.answer != "metadata":
                 self._stall.sending(now())  # CloseStream is still to be answered
-        if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
-            text = f"Deepgram ended the stream: {event.code}: {event.description}"
-            error = ServerError(text, code=event.code, description=event.description)
-            self.finish_with(End(error, by_server=True))
-            return None
-        if self._inbox is None:
-            self._early.append(event)
+        if not self._is_ready:
             self._set_ready()  # Flux says by its first message that audio may be sent
-            return self._pause()
-        self._inbox.put(event)
-        return self._pause() if self._inbox.buffer.is_full else None
+        self._delivery.put(event)
+        return self._pause() if self._delivery.is_full else None
 
     def listening_ended(self, cause: Exception | None) -> None:
         """Record the end of the SDK's listener, and derive which end it was."""
@@ -147,7 +138,7 @@ class Connection:
             self._ended.set()
             self._noticed.set()
             self._settled.set()
-            self._attached.set()
+            self._delivery.close()
             self.use.cancel()
 
     async def finish(self) -> None:
@@ -239,7 +230,8 @@ class Connection:
         tasks.start_soon(self._listen)
         is_ours_to_keep_alive = self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
         if self._settings.keepalive_seconds and self._settings.listen and is_ours_to_keep_alive:
-            tasks.start_soon(self._keep_alive, self._settings.keepalive_seconds)
+            send = partial(self.send_control, "KeepAlive")
+            tasks.start_soon(keep_alive, self._settings.keepalive_seconds, lambda: self._last_sent_at, send)
         if self._stall is not None and self._settings.stall_timeout_seconds is not None:
             tasks.start_soon(self._watch, self._stall, self._settings.stall_timeout_seconds)
 
@@ -259,40 +251,26 @@ class Connection:
         while self.end is None:
             with anyio.move_on_after(_LAST_MESSAGES_SECONDS):
                 await self._ended.wait()
-            if not self._is_paused and self.adapter.close_frame[0] is not None:
+            if not self._delivery.is_paused and self.adapter.close_frame[0] is not None:
                 self.listening_ended(None)
-
-    async def _keep_alive(self, interval_seconds: float) -> None:
-        # By deadline: audio only moves `_last_sent_at`, and pays for no timer.
-        while True:
-            await anyio.sleep_until(self._last_sent_at + interval_seconds)
-            if now() >= self._last_sent_at + interval_seconds:
-                try:
-                    await self.send_control("KeepAlive")
-                except DeepgramStreamError:
-                    return  # the listener reports the end
 
     async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
         """End the connection when the server says nothing to the audio that goes out."""
-        owed_seconds = 0.0
-        while owed_seconds < timeout_seconds:
-            await anyio.sleep(timeout_seconds - owed_seconds)
+
+        def owed_seconds() -> float:
             # While the SDK is paused nobody hears what the server says, which is not its fault.
-            owed_seconds = 0.0 if self._is_paused else stall.owed_seconds(now())
+            return 0.0 if self._delivery.is_paused else stall.owed_seconds(now())
+
+        await wait_for_stall(timeout_seconds, owed_seconds)
         reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
         self.finish_with(End(StalledError(reason, reason=reason, request_id=self.request_id)))
 
     async def _pause(self) -> None:
-        """Pause the SDK until there is an inbox with room."""
-        self._is_paused = True
         try:
-            await self._attached.wait()
-            if self._inbox is not None:
-                await self._inbox.buffer.wait_for_room()
+            await self._delivery.wait_for_room()
         except BufferOverflow as error:
             self.finish_with(End(error))
         finally:
-            self._is_paused = False
             if self._stall is not None:
                 self._stall.answered()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 import anyio
@@ -23,6 +24,7 @@ from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.dialer import Dialer
 from deepgram_stream_iter._life.patience import Patience
+from deepgram_stream_iter._life.sources import Sources
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.outbox import Outbox
 from deepgram_stream_iter._outbound.requests import Requests
@@ -62,7 +64,7 @@ class Life:
         self._opened = anyio.Event()  # a first connection was live or is lost again, or there will be none
         self._closed = anyio.Event()  # nothing is open any more
         self._task: asyncio.Task[None] | None = None
-        self._sources: anyio.abc.TaskGroup | None = None
+        self._sources = Sources()
 
     @property
     def request_id(self) -> str:
@@ -93,8 +95,7 @@ class Life:
     def start_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
         """Run what sends a source and returns whether the stream took all of it."""
         self.outbox.check_open()
-        assert self._sources is not None  # noqa: S101  (the session is entered)
-        self._sources.start_soon(self._run_source, send, finishes)
+        self._sources.start(partial(self._run_source, send, finishes=finishes))
 
     def request_finish(self) -> None:
         """Have the stream ended in order: no more audio, and everything that is still to come."""
@@ -103,7 +104,7 @@ class Life:
         self.outbox.refuse("finish() was called: this session takes no more audio")
         self.inbox.buffer.stop_pausing()
         self._finish_requested.set()
-        self._stop_sources()
+        self._sources.stop()
         further_seconds, reconnect = 0.0, self._settings.reconnect
         if self.inbox.recovery is not None and reconnect is not None:
             # Once more for another connection, and for what that one has to be sent before.
@@ -141,7 +142,7 @@ class Life:
         async with anyio.create_task_group() as beside:  # nobody waits for what runs in here
             end = End()
             try:
-                await beside.start(self._run_sources)
+                await beside.start(self._sources.run)
                 async with anyio.create_task_group() as sockets:  # leaving this waits for them, 2 s at most
                     try:
                         with self._at_once, self._patience.scope as patience:
@@ -225,12 +226,7 @@ class Life:
 
     # Sources
 
-    async def _run_sources(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        async with anyio.create_task_group() as self._sources:
-            task_status.started()
-            await anyio.sleep_forever()
-
-    async def _run_source(self, send: Callable[[], Awaitable[bool]], finishes: bool) -> None:  # noqa: FBT001
+    async def _run_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
         try:
             if await send() and finishes:
                 self.request_finish()
@@ -248,11 +244,6 @@ class Life:
         self._source_error = self._source_error or error
         if not self._is_stopping:
             self._at_once.cancel()
-
-    def _stop_sources(self) -> None:
-        # They are not waited for: a source that reads in a thread cannot be cancelled, and must not hold up the end.
-        if self._sources is not None:
-            self._sources.cancel_scope.cancel()
 
     @property
     def _is_stopping(self) -> bool:
@@ -292,5 +283,5 @@ class Life:
         self.inbox.close(error, lost=lost)
         if self.connection is not None:
             self.connection.finish_with(end)
-        self._stop_sources()
+        self._sources.stop()
         self._opened.set()

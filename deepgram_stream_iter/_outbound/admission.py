@@ -6,8 +6,8 @@ import math
 
 from deepgram_stream_iter._recovery.memory import Memory
 
-_HICCUP_SHARE = 0.05
-"""Of what is kept: so much may a live source be late, and make up for it in a burst, without having to wait."""
+_PAUSE_SECONDS = 1.0
+"""A live source that is late by less makes up for it in a burst; after more it has paused, and begins anew."""
 
 
 class Admission:
@@ -24,9 +24,8 @@ class Admission:
     def add(self, frame: bytes, now: float) -> None:
         """Keep a frame. What has its final is taken as spoken."""
         self.memory.add(frame)
-        late_at_most = self.memory.limit_seconds * _HICCUP_SHARE
-        spoken_at = max(self._spoken_at, now - late_at_most) + self.memory.seconds(len(frame))
-        self._spoken_at = min(spoken_at, now + self.memory.kept_seconds)
+        before = self._spoken_at if now - self._spoken_at < _PAUSE_SECONDS else now
+        self._spoken_at = min(before + self.memory.seconds(len(frame)), now + self.memory.kept_seconds)
 
     def due(self, size: int, *, is_catching_up: bool) -> float:
         """Return when a frame of this size may be added if no final comes: -inf at once, inf not before there is room."""

@@ -1,1 +1,1 @@
-"""How a session gets over the loss of its connection: pure classes, driven by the lifecycle and the outbox."""
+"""How a session gets over the loss of its connection: pure classes, which the lifecycle and the outbox drive."""

@@ -1,4 +1,4 @@
-"""When to try again, and when not to. Pure: the randomness is handed in."""
+"""When to try again, and when not to. Pure: the caller may bring the randomness."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from deepgram_stream_iter._options import DAY_SECONDS, Reconnect, ReconnectAttem
 
 
 def _full_jitter(bound_seconds: float) -> float:
-    return random.uniform(0, bound_seconds)  # noqa: S311  (it spreads clients out, and guards nothing)
+    return random.uniform(0, bound_seconds)  # noqa: S311  (it spreads clients out and guards nothing)
 
 
-def _let_go_of_frames(error: BaseException) -> None:
-    """Clear the tracebacks of an error and of all behind it: they would keep each lost connection in memory."""
+def _clear_tracebacks(error: BaseException) -> None:
+    """Clear the tracebacks of an error and of all behind it, because they keep each lost connection in memory."""
     links, seen = [error], set[int]()
     while links:
         link = links.pop()
@@ -25,7 +25,7 @@ def _let_go_of_frames(error: BaseException) -> None:
 
 
 class BackOff:
-    """Grants attempts, each after a longer delay, until they are used up; progress grants them anew."""
+    """Grants attempts, each after a longer delay, until all are used up; progress makes them all available again."""
 
     def __init__(self, reconnect: Reconnect, jitter: Callable[[float], float] = _full_jitter) -> None:
         self.reconnect, self._jitter = reconnect, jitter
@@ -33,33 +33,33 @@ class BackOff:
 
     @property
     def failures(self) -> int:
-        """How many there were since the last progress."""
+        """How many attempts have failed since the last progress."""
         return len(self._causes)
 
     def failed(self, cause: Exception) -> None:
-        """Take note that a connection, or the attempt to make one, has failed."""
-        _let_go_of_frames(cause)
+        """Record that a connection, or the attempt to make one, has failed."""
+        _clear_tracebacks(cause)
         self._causes.append(cause)
 
     def next(self) -> ReconnectAttempt | None:
-        """Grant the attempt that follows on the last failure; None when they are used up."""
+        """Return the attempt that follows the last failure; None when all are used up."""
         cause, number = self._causes[-1], len(self._causes)
         if number > self.reconnect.max_attempts:
             return None
-        # Past 2**30 the bound is reached whatever the first delay was, and floats do not overflow.
+        # The exponent has a bound of its own, because a float overflows after a thousand attempts.
         growing = self.reconnect.initial_delay_seconds * 2.0 ** min(number - 1, 30)
         delay = self._jitter(min(self.reconnect.max_delay_seconds, growing))
         if isinstance(cause, ConnectError) and cause.retry_after_seconds is not None:
-            # Added, so that not all clients come back at the same moment.
+            # It is added, because else all clients would come back at the same moment.
             delay = min(delay + cause.retry_after_seconds, DAY_SECONDS)
         return ReconnectAttempt(number=number, cause=cause, delay=delay)
 
     def progress(self) -> None:
-        """Take note that the stream goes on: what failed before is over."""
+        """Record that the stream goes on, so that the attempts are counted anew."""
         self._causes.clear()
 
     def gave_up(self, why: str) -> ConnectionLost:
-        """Make the error that ends the session, with the cause of every attempt."""
+        """Return the error that ends the session, with the cause of every attempt."""
         last = self._causes[-1]
         lost = ConnectionLost(
             f"{last} ({why})",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 _AMR = (b"#!AMR\n", b"#!AMR-WB\n")
 _NOT_CUT = (b"FORM", b"caff", b".snd", b"#!AMR")
-"""Containers whose head is not told from the audio in here: AIFF, CAF, AU, and AMR of several channels."""
+"""Containers that are not taken apart here, so that all of the first chunk counts as their head: AIFF, CAF, AU, AMR of several channels."""
 
 
 def container_head(chunk: bytes) -> bytes:
-    """Return what a new connection needs of a stream's first chunk; empty where that begins no container.
+    """Return what a new connection needs of a stream's first chunk; nothing where that begins no container.
 
-    The bytes decide and not `encoding`, because Deepgram wants a container without it, but takes some with it.
+    The bytes decide, because `encoding` does not: Deepgram wants it left out for a container, but takes it with some.
     """
     if chunk.startswith((b"RIFF", b"RF64")):
         return _riff_head(chunk)

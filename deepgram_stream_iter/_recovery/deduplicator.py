@@ -20,7 +20,7 @@ from deepgram_stream_iter._events import (
     UtteranceEndEvent,
 )
 from deepgram_stream_iter._recovery.turns import Turns
-from deepgram_stream_iter._recovery.words import is_before, middle, text_of
+from deepgram_stream_iter._recovery.words import is_before, place_of, text_of
 from deepgram_stream_iter._words import Word
 
 _ROUNDING_SECONDS = 2e-6
@@ -34,7 +34,7 @@ class _Channel:
     final_end: float = 0.0
     """Where the last final ends."""
     last_word: float = -math.inf
-    """The middle of the last final word: its end is heard a little differently each time."""
+    """The middle of the last final word."""
     speech_start: float = -math.inf
     utterance_end: float = -math.inf
     is_open: bool = False
@@ -74,12 +74,6 @@ class Deduplicator:
         if isinstance(event, UtteranceEndEvent):
             return self._utterance_end(event)
         return event
-
-    def utterance_ended(self, end: UtteranceEndEvent) -> None:
-        """Record an UtteranceEnd of our own, because a server that hears the words again reports one, too."""
-        channel, before = self._states(end.channel_index)
-        channel.is_open = False
-        channel.utterance_end = before.utterance_end = max(channel.utterance_end, end.last_word_end or 0.0)
 
     def _transcript(self, event: TranscriptEvent) -> TranscriptEvent | None:
         self._channel_count = max(self._channel_count, event.channel_count or 1)
@@ -137,8 +131,8 @@ def _end(event: TranscriptEvent) -> float:
 
 def _last_word(event: TranscriptEvent) -> float:
     """Return the middle of the last word, or where its segment begins if nobody knows."""
-    place = middle(event.words[-1]) if event.words else None
-    return (event.start or 0.0) if place is None else place
+    place = place_of(event.words[-1]) if event.words else None
+    return place.middle if place else event.start or 0.0
 
 
 def _after(event: TranscriptEvent, seconds: float) -> TranscriptEvent:

@@ -1,7 +1,7 @@
-"""All that a session keeps to get over the loss of a connection, in one place. Pure.
+"""All that a session needs to get over the loss of a connection, in one place. Pure.
 
 events   Connection -> `take` (one clock, nothing twice) -> the session
-audio    the outbox -> `memory` -> the connection; back to what is not transcribed for good at `resume`
+audio    the outbox -> `memory` -> the connection; `resume` goes back to what is not transcribed for good
 """
 
 from __future__ import annotations
@@ -34,44 +34,40 @@ class Recovery:
             else OpaqueMemory(reconnect.replay_seconds)
         )
         self._back_off = back_off
-        self._timeline, self._deduplicator, self._utterances = (
-            Timeline(),
-            Deduplicator(),
-            CutUtterances(query),
-        )
+        self._timeline, self._deduplicator = Timeline(), Deduplicator()
+        self._utterances = CutUtterances(query)
         self.audio_seconds_replayed = 0.0
         self.audio_seconds_lost = 0.0
 
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
         """Return what the session hands out for an event of the connection; nothing where it says nothing new."""
         before = self._deduplicator.finalized_seconds
-        new = self._deduplicator.take(self._timeline.place(event))
+        event = self._timeline.place(event)
+        self._utterances.heard(event)
+        new = self._deduplicator.take(event)
         if new is None:
             return []
         if _is_final(new) and (new.transcript or self._deduplicator.finalized_seconds > before):
             self._back_off.progress()
         self.memory.finalized(self._deduplicator.finalized_seconds)
         end = self._utterances.end_before(new)
-        if end is None:
-            return [new]
-        self._deduplicator.utterance_ended(end)
-        return [end, new]
+        return [new] if end is None else [end, new]
 
     def resume(self) -> tuple[float, AudioGapEvent | None]:
-        """Begin a connection; give the seconds of audio that are sent again, and what cannot be."""
+        """Begin a connection; return the seconds of audio that it is sent again, and the gap that cannot be."""
         finalized = self._deduplicator.finalized_seconds
         begin, gap, replayed = self.memory.rewind(finalized, self._timeline.heard_seconds)
         self._timeline.begin(begin)
         self._deduplicator.resume(begin)
         self._utterances.resume()
         self.audio_seconds_replayed += replayed
-        return replayed, self._gap(gap)
+        return replayed, self._gap_event(gap)
 
     def end(self) -> AudioGapEvent | None:
-        """Tell what audio is lost when the session ends without its tail."""
-        return self._gap(self.memory.rest(self._deduplicator.finalized_seconds))
+        """Return the audio that is lost when the session ends without its tail."""
+        return self._gap_event(self.memory.rest(self._deduplicator.finalized_seconds))
 
-    def _gap(self, gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
+    def _gap_event(self, gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
         if gap is None:
             return None
         start, end = gap

@@ -1,7 +1,7 @@
 """One clock for all connections of a session. Pure.
 
-The clock of each connection starts at 0 with the first audio that is sent to it; that audio has a place in the session's
-audio, and this place is added to every time that comes back.
+The clock of each connection starts at 0, with the first audio that it is sent. That audio has a place in the session's audio,
+and this place is added to every time that comes back.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from deepgram_stream_iter._events import (
 from deepgram_stream_iter._words import Word
 
 _DIGITS = 6
-"""A microsecond is well below a sample, and keeps what floats do to sums out of sight."""
+"""Times are rounded to a microsecond, because sums of floats are not exact; a sample is far longer."""
 
 
 class Timeline:
-    """Puts the events of one connection after another on the session's clock."""
+    """Moves the events of one connection after another to the session's clock."""
 
     def __init__(self) -> None:
         self._offset_seconds = 0.0
         self.heard_seconds = 0.0
-        """How far the server has told that it heard the audio."""
+        """How far the server has heard the audio, by what it has said."""
 
     def begin(self, offset_seconds: float) -> None:
-        """Take the place of the first audio that is sent to a new connection."""
+        """Record the place of the first audio that a new connection is sent."""
         self._offset_seconds = offset_seconds
 
     def place(self, event: AnyStreamEvent) -> AnyStreamEvent:
-        """Give the event with its times on the session's clock; `raw` stays as it was."""
+        """Return the event with its times on the session's clock; `raw` stays as it was."""
         if self._offset_seconds:
             event = self._moved(event)
         if isinstance(event, (TranscriptEvent, TurnStateEvent)) and event.end is not None:

@@ -1,6 +1,6 @@
 """Nova's utterances that were open when a connection was lost. Pure.
 
-The next connection has not heard their words, so it never says that they have ended. The pause that it hears shows it.
+A connection that has not heard the words of an utterance never says that it has ended. The pause that it hears shows it.
 """
 
 from __future__ import annotations
@@ -8,27 +8,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from deepgram_stream_iter._events import AnyStreamEvent, TranscriptEvent, UtteranceEndEvent
+from deepgram_stream_iter._recovery.words import Place, place_of
+from deepgram_stream_iter._words import Word
 
-_DEFAULT_ENDPOINTING_MS = 10
-"""Deepgram's, as its documentation of `endpointing` says."""
-_LEAST_GAP_SECONDS = 0.3
-"""Words of one breath are up to so far apart. `endpointing` may be shorter, because it listens to the sound between them."""
+_DEFAULT_ENDPOINTING = "10"
+"""Deepgram's, in milliseconds, as its documentation of `endpointing` says."""
+_BREATH_SECONDS = 0.3
+"""Words of one breath are up to so far apart, which says nothing of the sound between them that `endpointing` goes by."""
 
 
 class CutUtterances:
-    """Follows the events handed out, channel by channel; ends an utterance that nobody else will."""
+    """Follows the events channel by channel; ends an utterance that nobody else will."""
 
     def __init__(self, query: Mapping[str, str | Sequence[str]]) -> None:
         self._pause_seconds = _pause_seconds(query)
-        self._open: dict[int | None, float] = {}  # by channel: where the last final word ends
-        self._cut: dict[int | None, float] = {}  # ... of those whose words another connection has heard
+        self._open: dict[
+            int | None, Place
+        ] = {}  # by channel: the last final word of the utterance that is open
+        self._cut: dict[int | None, Place] = {}  # ... which this connection has not heard
 
     def resume(self) -> None:
         """Record that a new connection begins."""
         self._cut = dict(self._open)
 
+    def heard(self, event: AnyStreamEvent) -> None:
+        """Record an event as the connection sent it: one that hears an utterance's last word again ends it as well."""
+        if not isinstance(event, TranscriptEvent) or not event.is_final:
+            return
+        last = self._cut.get(event.channel_index)
+        if last is not None and any(_is_same(word, last) for word in event.words):
+            del self._cut[event.channel_index]
+
     def end_before(self, event: AnyStreamEvent) -> UtteranceEndEvent | None:
-        """Record the next event; return the UtteranceEnd that has to come before it, if it shows the end of a cut utterance."""
+        """Record an event that is handed out; return the UtteranceEnd to hand out before it, if it shows that one is missing."""
         if isinstance(event, UtteranceEndEvent):
             self._forget(event.channel_index)
         # Only a final shows a pause, because an interim may still change: to words that begin earlier, or to other words.
@@ -36,26 +48,25 @@ class CutUtterances:
         if not isinstance(event, TranscriptEvent) or not event.is_final:
             return None
         channel = event.channel_index
-        last_word_end = self._cut.get(channel)
-        is_over = last_word_end is not None and self._shows_pause(event, last_word_end)
-        if event.transcript or event.speech_final or is_over:
+        last = self._cut.get(channel)
+        missing = None
+        if last is not None and self._shows_pause(event, last.end):
+            missing = UtteranceEndEvent(last_word_end=last.end, channel_index=channel)
+        if event.transcript or event.speech_final or missing:
             self._forget(channel)
-        if event.transcript and not event.speech_final:
-            end = event.words[-1].end if event.words else None
-            end = event.end if end is None else end
-            if end is not None:
-                self._open[channel] = end
-        return UtteranceEndEvent(last_word_end=last_word_end, channel_index=channel) if is_over else None
+        if event.transcript and not event.speech_final and event.end is not None:
+            self._open[channel] = _last_word(event.words, event.end)
+        return missing
 
     def _shows_pause(self, final: TranscriptEvent, last_word_end: float) -> bool:
-        """Return whether nothing was said for a whole pause after the last word."""
+        """Return whether nobody spoke for as long as ends an utterance."""
         if self._pause_seconds is None:
             return False
         if final.transcript:
             begin = final.words[0].start if final.words else None
-            return begin is not None and begin >= last_word_end + max(self._pause_seconds, _LEAST_GAP_SECONDS)
-        # An endpoint ends the utterance by itself.
-        if final.speech_final or final.end is None:
+            return begin is not None and begin >= last_word_end + max(self._pause_seconds, _BREATH_SECONDS)
+        # An endpoint ends the utterance by itself, and the empty answer to a Finalize brings no silence.
+        if final.speech_final or not final.duration or final.end is None:
             return False
         return final.end >= last_word_end + self._pause_seconds
 
@@ -64,12 +75,24 @@ class CutUtterances:
         self._cut.pop(channel, None)
 
 
+def _last_word(words: Sequence[Word], segment_end: float) -> Place:
+    """Return where the last of the words is: at the end of their segment where nobody knows."""
+    place = place_of(words[-1]) if words else None
+    return place or Place(segment_end, segment_end)
+
+
+def _is_same(word: Word, last: Place) -> bool:
+    """Return whether a word is the last one heard again."""
+    place = place_of(word)
+    return place is not None and place.middle < last.end and place.end > last.middle
+
+
 def _pause_seconds(query: Mapping[str, str | Sequence[str]]) -> float | None:
     """Return how long a pause ends an utterance by the parameters of the connection; None where none does."""
-    for name, default in (("utterance_end_ms", ""), ("endpointing", str(_DEFAULT_ENDPOINTING_MS))):
+    for name, default in (("utterance_end_ms", ""), ("endpointing", _DEFAULT_ENDPOINTING)):
         value = str(query.get(name, default))
         if value == "true":
-            value = str(_DEFAULT_ENDPOINTING_MS)
+            value = _DEFAULT_ENDPOINTING
         if value.isdecimal():
             return int(value) / 1000
     return None

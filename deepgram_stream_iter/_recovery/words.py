@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from deepgram_stream_iter._words import Word
 
 
-def middle(word: Word) -> float | None:
-    """Return the middle of a word, in seconds; None for one without times."""
-    return None if word.start is None or word.end is None else (word.start + word.end) / 2
+class Place(NamedTuple):
+    """Where a word is, in seconds of the session's audio."""
+
+    middle: float
+    """What tells words apart, because each hearing has a word begin and end a little differently."""
+    end: float
+
+
+def place_of(word: Word) -> Place | None:
+    """Return where a word is; None for one without times."""
+    if word.start is None or word.end is None:
+        return None
+    return Place((word.start + word.end) / 2, word.end)
 
 
 def is_before(word: Word, seconds: float) -> bool:
-    """Return whether more of a word lies before a place than after; one without times does not."""
-    place = middle(word)
-    return place is not None and place < seconds
+    """Return whether more of a word lies before a time than after; one without times does not."""
+    place = place_of(word)
+    return place is not None and place.middle < seconds
 
 
 def text_of(words: Iterable[Word]) -> str:

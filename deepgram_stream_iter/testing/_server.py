@@ -151,6 +151,8 @@ class DeepgramServer:
             ping_interval=None,
             close_timeout=CLOSE_TIMEOUT_SECONDS,
             max_size=None,
+            # A full queue would stop the reading, and then a close waits for the client's answer until its time-out.
+            max_queue=None,
             logger=_websockets_log,
             create_connection=Wire.bound_to(self._wires),
         )

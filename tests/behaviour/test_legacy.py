@@ -19,11 +19,12 @@ from deepgram_stream_iter import (
     CallbackError,
     ConnectError,
     ConnectionLost,
+    DeepgramStreamError,
     StreamEvent,
     StreamingOptions,
     stream,
 )
-from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 pytestmark = legacy_only
 
@@ -195,6 +196,20 @@ async def test_a_connection_without_options_is_refused(kind: str) -> None:
         assert not server.connections
 
 
+async def test_a_factory_that_starts_its_connection_has_its_authorization(kind: str) -> None:
+    """An authorization for a connection that its factory has started already is a TypeError on entry."""
+    async with DeepgramServer() as server:
+        connection = connection_of(server, kind)
+
+        async def factory() -> Any:
+            assert await call(connection, kind, "start", NOVA)
+            return connection
+
+        with pytest.raises(TypeError, match="its authorization"):
+            await stream(factory, authorization="Bearer token").__aenter__()
+        await call(connection, kind, "finish")
+
+
 @pytest.mark.parametrize("seconds", [0.1, 1.0])
 async def test_late_finals_arrive_once(kind: str, seconds: float) -> None:
     """Finals that come long after CloseStream, when the SDK's own finish() would have closed, arrive; each once."""
@@ -337,6 +352,22 @@ async def test_an_error_handler_that_kills_the_listener_does_not_hide_the_end(ki
                 await anext(session)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_handlers_that_kill_the_listener_on_an_open_socket() -> None:
+    """When the SDK's thread dies of an application's handlers while the socket is open, the iteration ends in an error."""
+
+    def handler(*_: object, **__: object) -> None:
+        raise LookupError
+
+    async with DeepgramServer(script=SCRIPT) as server:
+        connection = connection_of(server, "sync")
+        connection.on(LegacyEvents.Transcript, handler)
+        connection.on(LegacyEvents.Error, handler)
+        with anyio.fail_after(6), pytest.raises(DeepgramStreamError):
+            async with stream(connection, nova()) as session:
+                await texts(session)
+
+
 async def test_what_the_dialect_cannot_do_is_told(kind: str) -> None:
     """Flux in LiveOptions is a ValueError, and observing a connection that nobody has started a TypeError."""
     async with DeepgramServer() as server:
@@ -433,4 +464,29 @@ async def test_a_handler_for_open_that_raises() -> None:
             await stream(connection, NOVA).__aenter__()
         with anyio.fail_after(2):
             await (await server.connection()).wait_closed()
+        await assert_nothing_is_left(threads)
+
+
+async def test_a_connection_that_is_lost_in_a_handler_for_open(kind: str) -> None:
+    """A connection whose end comes while the SDK still waits for a handler for Open is lost, and leaves nothing."""
+    await anyio.to_thread.run_sync(threading.get_ident)
+
+    def plain(connection: Any, *_: object, **__: object) -> None:
+        while connection.is_connected():
+            time.sleep(0.01)
+
+    async def coroutine(connection: Any, *_: object, **__: object) -> None:
+        while await connection.is_connected():
+            await checkpoint()
+
+    async def drop(served: ServerConnection) -> None:
+        served.abort()
+
+    async with DeepgramServer(script=drop) as server:
+        threads = set(threading.enumerate())
+        connection = connection_of(server, kind, **KEEPALIVE)
+        connection.on(LegacyEvents.Open, coroutine if kind == "async" else plain)
+        with pytest.raises(ConnectionLost):
+            async with stream(connection, NOVA) as session:
+                await anext(session)
         await assert_nothing_is_left(threads)

@@ -482,7 +482,16 @@ async def test_a_file_waits(connect: Connect, *, is_raw: bool) -> None:
     )
     options = nova() if is_raw else nova(encoding=None, sample_rate=None)
     begin, file = bytes(32_000 * 3) if is_raw else b"", bytes(range(256)) * 125 * 7  # 3 s and 7 s
-    async with DeepgramServer(script=dropping(1, at_seconds=len(begin) / 32_000)) as server:
+
+    async def script(connection: ServerConnection) -> None:
+        if connection is server.connections[0]:
+            await connection.audio_reached(len(begin) / 32_000)
+            connection.abort()
+        for start in (0.0, 4.0) if is_raw else ():  # the finals of what was kept, which the rest waits for
+            await connection.audio_reached(start + 4.0)
+            await connection.send(messages.results("", start=start, duration=4.0, is_final=True))
+
+    async with DeepgramServer(script=script) as server:
         async with connect(server, options, reconnect=reconnect) as session:
             await session.send(begin)  # and no final comes
             await is_lost.wait()

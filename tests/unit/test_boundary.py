@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 import anyio.to_thread
@@ -74,6 +74,14 @@ async def test_a_callback_that_fails_does_not_stop_the_next(boundary: AcrossThre
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
 
 
+async def runs_to_its_end(target: Callable[[], object]) -> bool:
+    """Run in a thread that does not hold up the tests, and return whether it ends."""
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    await anyio.to_thread.run_sync(thread.join, 2)
+    return not thread.is_alive()
+
+
 async def test_callbacks_after_the_loop_has_been_closed() -> None:
     """When the loop is closed under a session, the SDK's threads are not held up."""
     boundary = AcrossThreads()
@@ -86,6 +94,19 @@ async def test_callbacks_after_the_loop_has_been_closed() -> None:
         boundary.deliver(lambda: None)
 
     await anyio.to_thread.run_sync(asyncio.run, bind())
-    with anyio.fail_after(2):
-        await anyio.to_thread.run_sync(deliver_twice, abandon_on_cancel=True)
+    assert await runs_to_its_end(deliver_twice)
     boundary.close()
+
+
+async def test_closing_releases_the_threads(boundary: AcrossThreads) -> None:
+    """A thread that waits for the callback before its own goes on once the boundary is closed."""
+
+    def deliver_behind_one_that_never_ends() -> None:
+        boundary.deliver(anyio.sleep_forever)
+        loop.call_soon_threadsafe(boundary.close)
+        boundary.deliver(lambda: None)
+
+    loop = asyncio.get_running_loop()
+    assert await runs_to_its_end(deliver_behind_one_that_never_ends)
+    assert boundary._waiting is not None
+    boundary._waiting.cancel()

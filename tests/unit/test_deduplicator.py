@@ -61,7 +61,7 @@ def resumed(deduplicator: Deduplicator, begin_seconds: float | None = None) -> D
 
 
 def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Deduplicator:
-    """Give what follows a session in which these events came before the connection was lost."""
+    """Return what follows a session in which these events came before the connection was lost."""
     deduplicator = Deduplicator()
     deduplicator.resume(0.0)
     for event in events:
@@ -70,7 +70,7 @@ def after(*events: AnyStreamEvent, begin_seconds: float | None = None) -> Dedupl
 
 
 def heard(event: AnyStreamEvent | None) -> tuple[object, ...]:
-    """Give what matters of a transcript."""
+    """Return what matters of a transcript."""
     assert isinstance(event, TranscriptEvent)
     return event.start, event.end, " ".join(word.word for word in event.words), event.transcript
 
@@ -287,12 +287,12 @@ def test_a_channel_that_has_said_nothing() -> None:
 
 
 def speech_started(seconds: float | None, channel: int) -> AnyStreamEvent:
-    """Tell that speech begins."""
+    """Make the mark of a beginning."""
     return StreamEvent.SpeechStarted(timestamp=seconds, channel_index=channel)
 
 
 def utterance_end(seconds: float | None, channel: int) -> AnyStreamEvent:
-    """Tell that an utterance has ended."""
+    """Make the mark of an end."""
     return StreamEvent.UtteranceEnd(last_word_end=seconds, channel_index=channel)
 
 
@@ -337,28 +337,6 @@ def test_an_utterance_end_that_is_heard_a_little_later() -> None:
     assert deduplicator.take(event) is None
     deduplicator.take(final(2, 3, "b@2-2.1"))
     assert deduplicator.take(event) is event
-
-
-def test_an_utterance_end_of_our_own() -> None:
-    """Where the session has ended an utterance itself, a server that hears its words again does not end it once more."""
-    for lost_connections in (1, 2):
-        deduplicator = after(final(0, 4, "b@3-4"))
-        deduplicator.utterance_ended(StreamEvent.UtteranceEnd(last_word_end=4.0))
-        for _ in range(1, lost_connections):
-            resumed(deduplicator)
-        for seconds in (3.9, 4.0):
-            assert deduplicator.take(StreamEvent.UtteranceEnd(last_word_end=seconds)) is None
-        assert deduplicator.take(final(3, 4, "b@3-4", speech_final=True)) is None
-        deduplicator.take(final(4, 5, "c@4.1-4.5"))
-        later = StreamEvent.UtteranceEnd(last_word_end=4.5)
-        assert deduplicator.take(later) is later
-
-
-def test_an_utterance_end_of_our_own_after_one_of_the_server() -> None:
-    """It does not take back what the server has reported."""
-    deduplicator = after(final(0, 4, "b@3-4"), StreamEvent.UtteranceEnd(last_word_end=4.2))
-    deduplicator.utterance_ended(StreamEvent.UtteranceEnd(last_word_end=4.0))
-    assert deduplicator.take(StreamEvent.UtteranceEnd(last_word_end=4.2)) is None
 
 
 @pytest.mark.parametrize("seconds", [None, -1.0])

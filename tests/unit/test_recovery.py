@@ -80,7 +80,7 @@ class Hearing:
         return places[round(fraction * (len(places) - 1))] if places else -1
 
     def until(self, place: int) -> int:
-        """Give the number of the sample at which a place in what was heard lies."""
+        """Return the number of the sample at which a place in what was heard lies."""
         return self.samples[place - 1] + 1
 
     def words(self, begin: int, end: int, channel: int = 0) -> tuple[Word, ...]:
@@ -163,7 +163,7 @@ class Life:
         return max(self.begin, min(self.until))
 
     def exact(self, seconds: float | None) -> int:
-        """Give the sample at a time; a time that is not at a sample is wrong."""
+        """Return the sample at a time; a time that is not at a sample is wrong."""
         assert seconds is not None
         sample = round(seconds * self.rate)
         assert abs(sample - seconds * self.rate) < 0.05
@@ -251,11 +251,11 @@ class Life:
             assert rest is None
 
     def is_cut(self, word: Spoken, gaps: Sequence[tuple[int, int]]) -> bool:
-        """Tell whether some of a word lies in a gap."""
+        """Return whether some of a word lies in a gap."""
         return any(begin < word.end and word.begin < end for begin, end in gaps)
 
     def placed(self, words: Sequence[Word], channel: int = 0) -> list[Spoken]:
-        """Give words by their samples, after a look whether they are where they were spoken."""
+        """Return words by their samples, once it is clear that they are where they were spoken."""
         found = [Spoken(word.word, self.exact(word.start), self.exact(word.end)) for word in words]
         assert set(found) <= set(self.speech[channel])
         return found
@@ -532,3 +532,39 @@ def test_a_pause_across_a_lost_connection() -> None:
     taken += recovery.take(second)
     utterances = [assembler.add(event) for event in taken] + assembler.end()
     assert [utterance.text for utterance in utterances if utterance] == ["much", "yes"]
+
+
+def test_a_channel_that_is_heard_twice() -> None:
+    """Where another channel is behind, an old endpoint splits no utterance, and interims say nothing that was final."""
+
+    def said(channel: int, start: float, end: float, text: str, **flags: bool) -> TranscriptEvent:
+        words = (Word(text, start=start, end=end),) if text else ()
+        given: dict[str, Any] = {"is_final": True, **flags}
+        return StreamEvent.Transcript(
+            transcript=text,
+            words=words,
+            start=start,
+            duration=end - start,
+            channel_index=channel,
+            channel_count=2,
+            **given,
+        )
+
+    query = {"encoding": "linear16", "sample_rate": "16000", "channels": "2"}
+    recovery, assembler = Recovery(BackOff(Reconnect()), query), UtteranceAssembler()
+    recovery.resume()
+    recovery.memory.add(bytes(64_000 * 5))
+    recovery.memory.take(64_000 * 5)
+    taken = recovery.take(said(1, 0, 1, ""))
+    taken += recovery.take(said(0, 0, 2, "goodbye", speech_final=True))
+    taken += recovery.take(said(0, 3, 4, "hello"))
+    recovery.resume()  # the clock of the next connection begins at 1.0
+    for event in (
+        said(0, 0, 0.5, "goodbye", is_final=False),
+        said(0, 0, 1, "goodbye", speech_final=True),
+        said(0, 2, 3, "hello"),
+    ):
+        assert recovery.take(event) == []
+    taken += recovery.take(said(0, 3, 4, "world", speech_final=True))
+    utterances = [assembler.add(event) for event in taken]
+    assert [utterance.text for utterance in utterances if utterance] == ["goodbye", "hello world"]

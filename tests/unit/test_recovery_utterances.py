@@ -206,7 +206,10 @@ def test_utterances_as_if_nothing_had_happened(
 
 
 def check_channel(events: Sequence[AnyStreamEvent]) -> None:
-    """Check that nothing is said again that was final, and that no UtteranceEnd comes where nothing is open."""
+    """Check that nothing is said again that was final, and that no UtteranceEnd comes where nothing is open.
+
+    An endpoint may: of the silence that follows the words a server may tell a little later the second time.
+    """
     said: set[str] = set()
     is_open = False
     for event in events:

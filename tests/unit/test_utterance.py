@@ -37,7 +37,6 @@ def cut(event: StreamEvent.Transcript, **query: str) -> CutUtterances:
     [
         ({"utterance_end_ms": "1500", "endpointing": "300"}, 1.5),
         ({"endpointing": "300"}, 0.3),
-        ({"endpointing": "700"}, 0.7),
         ({"endpointing": "true"}, 0.01),
         ({}, 0.01),
     ],
@@ -45,8 +44,8 @@ def cut(event: StreamEvent.Transcript, **query: str) -> CutUtterances:
 def test_silence_ends_an_utterance_that_was_cut(query: dict[str, str], silence_seconds: float) -> None:
     """A pause as long as the application asked for ends it, once, where its last word ended."""
     utterances = cut(final("yes", 0.0, 1.0), **query)
-    assert utterances.end_before(final("", 1.0, 0.9 + silence_seconds - 0.001)) is None
-    over = utterances.end_before(final("", 1.0, 0.9 + silence_seconds + 0.001))
+    assert utterances.end_before(final("", 0.9, 0.9 + silence_seconds - 0.001)) is None
+    over = utterances.end_before(final("", 0.9, 0.9 + silence_seconds + 0.001))
     assert over == StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0)
     assert utterances.end_before(final("", 1.0, 9.0)) is None
 
@@ -62,11 +61,12 @@ def test_nothing_is_ended_that_nobody_asked_for() -> None:
     [
         ({"utterance_end_ms": "1000", "endpointing": "false"}, 1.0),
         ({"endpointing": "500"}, 0.5),
+        ({"endpointing": "0"}, 0.3),
         ({}, 0.3),
     ],
 )
 def test_a_pause_before_the_next_words(query: dict[str, str], pause_seconds: float) -> None:
-    """The first words of the next connection show the pause too; one of less than 0.3 s may be that of a breath."""
+    """The first words of the next connection show the pause too, where no silent final came before them."""
     yes = final("yes", 0.0, 1.0)
     assert cut(yes, **query).end_before(final("please", 0.9 + pause_seconds - 0.01, 4.0)) is None
     for speech_final in (False, True):
@@ -119,6 +119,45 @@ def test_a_final_without_times_shows_nothing() -> None:
     )
 
 
+def test_an_answer_to_a_finalize_is_no_silence() -> None:
+    """It may come at once, and then brings no audio: the utterance goes on."""
+    utterances = cut(final("yes", 0.0, 1.0))
+    assert utterances.end_before(replace(final("", 1.0, 1.0), from_finalize=True)) is None
+    assert utterances.end_before(final("", 1.0, 1.1)) == StreamEvent.UtteranceEnd(
+        last_word_end=0.9, channel_index=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "is_same"),
+    [(0.0, 1.0, True), (0.1, 0.8, True), (0.2, 1.2, True), (0.0, 0.4, False), (0.9, 2.0, False)],
+)
+def test_words_that_are_heard_again(start: float, end: float, *, is_same: bool) -> None:
+    """A connection that hears the last word of the utterance again, if at other times, ends the utterance itself."""
+    for text in ("yes", ""):
+        utterances = cut(final("yes", 0.0, 1.0))
+        utterances.heard(StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0))
+        utterances.heard(final("", 0.0, 1.0))
+        utterances.heard(final("yes", start, end + 0.1, channel=1))
+        utterances.heard(final("yes", start, end + 0.1))
+        over = utterances.end_before(final(text, 2.0, 5.0))
+        assert (over is None) is is_same
+
+
+def test_an_interim_hears_nothing_again() -> None:
+    """The words may be gone from its final, and then nobody else ends the utterance."""
+    utterances = cut(final("yes", 0.0, 1.0))
+    utterances.heard(replace(final("yes", 0.0, 1.0), is_final=False))
+    assert utterances.end_before(final("", 2.0, 5.0)) is not None
+
+
+def test_words_without_times_are_not_heard_again() -> None:
+    """Nobody knows which they are."""
+    utterances = cut(final("yes", 0.0, 1.0))
+    utterances.heard(replace(final("yes", 0.0, 1.0), words=(Word(word="yes"), Word(word="yes", end=0.9))))
+    assert utterances.end_before(final("", 2.0, 5.0)) is not None
+
+
 def test_what_goes_on_is_ended_by_the_server() -> None:
     """Final words right after the cut make the utterance the new connection's own."""
     utterances = cut(final("yes", 0.0, 1.0))
@@ -150,7 +189,9 @@ def test_what_has_ended_is_not_ended_again() -> None:
     utterances.end_before(StreamEvent.UtteranceEnd(last_word_end=0.9, channel_index=0))
     utterances.resume()
     assert utterances.end_before(final("", 1.0, 9.0)) is None
-    assert cut(final("yes", 0.0, 1.0)).end_before(final("", 1.0, 9.0, speech_final=True)) is None
+    utterances = cut(final("yes", 0.0, 1.0))
+    assert utterances.end_before(final("", 1.0, 1.001, speech_final=True)) is None
+    assert utterances.end_before(final("", 1.001, 9.0)) is None
 
 
 def test_an_interim_without_text_is_no_silence() -> None:
