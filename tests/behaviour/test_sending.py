@@ -288,10 +288,11 @@ async def test_a_refused_configure(connect: Connect) -> None:
 
 async def test_configure_when_the_stream_ends(connect: Connect) -> None:
     """A Configure that the end of the stream leaves without an answer is a ConfigureError."""
-    async with DeepgramServer(faults=Faults(mute=True)) as server:
+    async with DeepgramServer() as server:
         async with connect(server, nova()) as session:
             if await cannot_configure(session):
                 return
+            server.faults.mute = True
             async with anyio.create_task_group() as tasks:
 
                 async def end() -> None:
