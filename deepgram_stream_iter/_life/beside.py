@@ -29,9 +29,7 @@ async def run_beside(call: Awaitable[T], beside: anyio.abc.TaskGroup) -> T:
         with scope:
             try:
                 results.append(await call)
-            except asyncio.CancelledError as error:
-                if anyio.get_current_task().has_pending_cancellation():
-                    raise
+            except asyncio.CancelledError as error:  # when it is by us, nobody waits any more
                 failure = RuntimeError("a function that was given to stream() was cancelled by somebody else")
                 failure.__cause__ = error
             except StopAsyncIteration as error:  # Python does the same about one that leaves a generator

@@ -63,7 +63,7 @@ class Life:
         self._finish_requested = anyio.Event()
         self._opened = anyio.Event()  # a first connection was live or is lost again, or there will be none
         self._closed = anyio.Event()  # nothing is open any more
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]  # from `open()` on
         self._sources = Sources()
 
     @property
@@ -94,7 +94,6 @@ class Life:
 
     def start_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
         """Run what sends a source and returns whether the stream took all of it."""
-        self.outbox.check_open()
         self._sources.start(partial(self._run_source, send, finishes=finishes))
 
     def request_finish(self) -> None:
@@ -121,8 +120,6 @@ class Life:
     async def close_at_once(self) -> None:
         """Close without waiting for what is still to come; shielded, and done within 2 s."""
         self._at_once.cancel()
-        if self._task is None:
-            return
         left: set[asyncio.Task[None]] = set()
         with anyio.CancelScope(shield=True):
             try:
@@ -155,7 +152,6 @@ class Life:
             finally:
                 self._conclude(end)  # when this task was cancelled
                 self._closed.set()
-                beside.cancel_scope.cancel()
 
     async def _live(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> End:
         """Connect, serve, and again while that is worth it; return the end that is the session's."""
@@ -189,6 +185,7 @@ class Life:
                 if restored is not None:
                     with anyio.move_on_after(self._settings.send_timeout_seconds):
                         await restored.wait()  # Deepgram wants one Configure at a time
+                    await self.outbox.catch_up(connection)  # what has come meanwhile
             except DeepgramStreamError:
                 await anyio.sleep_forever()  # the connection reports its end, once it has read what there was
             self.outbox.go_live()

@@ -34,7 +34,8 @@ class Outbox:
     @property
     def is_live(self) -> bool:
         """Whether there is a connection that has been sent all there was before."""
-        return self._state == "live"
+        # A connection that has ended is live no more, though the session pauses only a moment later.
+        return self._state == "live" and self._open_connection.end is None
 
     # From the application
 

@@ -76,7 +76,7 @@ class Deduplicator:
         return event
 
     def _transcript(self, event: TranscriptEvent) -> TranscriptEvent | None:
-        self._channel_count = max(self._channel_count, event.channel_count or 1)
+        self._channel_count = event.channel_count or self._channel_count
         channel, before = self._states(event.channel_index)
         new = _after(event, before.final_end)
         if new is not event and not new.transcript:
@@ -98,20 +98,21 @@ class Deduplicator:
 
     def _speech_started(self, event: SpeechStartedEvent) -> SpeechStartedEvent | None:
         channel, before = self._states(event.channel_index)
-        if not _is_place(event.timestamp):
-            return event
-        channel.speech_start = max(channel.speech_start, event.timestamp)
-        is_new = event.timestamp > before.speech_start and event.timestamp >= before.final_end
-        return event if is_new else None
+        start = event.timestamp
+        if _is_place(start):
+            if start <= before.speech_start or start < before.final_end:
+                return None
+            channel.speech_start = start
+        return event
 
     def _utterance_end(self, event: UtteranceEndEvent) -> UtteranceEndEvent | None:
         channel, before = self._states(event.channel_index)
         end = event.last_word_end
         if _is_place(end):
             is_last_word_ended = before.utterance_end > channel.last_word
-            if is_last_word_ended or end <= max(before.utterance_end, before.last_word):
+            if is_last_word_ended or end <= before.last_word:
                 return None
-            channel.utterance_end = max(channel.utterance_end, end)
+            channel.utterance_end = end
         channel.is_open = False
         return event
 

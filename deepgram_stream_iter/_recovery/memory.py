@@ -150,7 +150,7 @@ class RawMemory(Memory):
 
     def rest(self, finalized_seconds: float) -> tuple[float, float] | None:
         """Return the audio that is not transcribed for good, kept or not; None where all is."""
-        start = min(self._format.size(finalized_seconds), self._end)
+        start = self._format.size(finalized_seconds)
         return (self._format.seconds(start), self._format.seconds(self._end)) if start < self._end else None
 
     @property

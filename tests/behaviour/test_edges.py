@@ -96,6 +96,8 @@ async def test_after_a_failed_entry(connect: Connect) -> None:
         for use in (lambda: session.send(FRAME), session.finalize, lambda: anext(session)):
             with pytest.raises(ConnectError):
                 await use()
+        with pytest.raises(RuntimeError, match="could not be entered"):
+            _ = session.connection
 
 
 @pytest.mark.parametrize("how", ["normally", "by an exception"])

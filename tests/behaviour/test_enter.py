@@ -140,6 +140,17 @@ async def test_a_fatal_error_instead_of_connected(connect: Connect) -> None:
             await connect(server, flux()).__aenter__()
 
 
+async def test_a_fatal_error_and_no_answer_to_the_close(connect: Connect) -> None:
+    """When the time is up while the connection is being closed, what ended it comes out, and not the time-out."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(messages.fatal_error("INTERNAL_SERVER_ERROR", "try later"))
+
+    async with DeepgramServer(script=script, faults=Faults(no_connected=True, frozen=True)) as server:
+        with pytest.raises(ServerError, match="try later"):
+            await connect(server, flux(), connect_timeout_seconds=0.5).__aenter__()
+
+
 async def test_cancelling_the_entry_leaves_nothing(connect: Connect) -> None:
     """A handshake that is cancelled leaves no task and no socket."""
     async with DeepgramServer(faults=Faults(hang_handshake=True)) as server:

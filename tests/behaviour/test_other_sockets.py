@@ -49,6 +49,6 @@ async def test_another_socket_can_be_attached_to(socket: str) -> None:
             assert first.data == b"\x01\x02"
             assert isinstance(second, StreamEvent.Unknown)
             assert second.raw is not None or second.name == ""
-            with pytest.raises(RuntimeError, match="no Finalize"):
+            with pytest.raises(RuntimeError, match="not for transcripts and has no Finalize"):
                 await session.finalize()
         assert received == []

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, any_client, emitter_only, flux, nova
+from conftest import FRAME, IS_LEGACY, Connect, EventType, any_client, emitter_only, flux, nova
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -403,6 +403,20 @@ async def test_sending_during_an_outage(connect: Connect) -> None:
         assert server.connections[1].audio == b"".join(frames)
 
 
+@emitter_only
+async def test_a_control_message_in_the_moment_of_the_loss() -> None:
+    """One that is sent when the SDK has just emitted its CLOSE waits for the next connection."""
+    async with DeepgramServer(script=dropping(1)) as server:
+        async with stream(server.client(), nova(), reconnect=SOON) as session:
+            is_lost = anyio.Event()
+            connection: Any = session.connection
+            connection.on(EventType.CLOSE, lambda _: is_lost.set())
+            await session.send(FRAME)
+            await is_lost.wait()
+            await session.keep_alive()
+            await server.connections[1].received("KeepAlive")
+
+
 async def test_the_memory_overflows(connect: Connect) -> None:
     """What an outage is too long for is told to the sample, and the clock goes on behind it."""
     is_lost, is_back = anyio.Event(), anyio.Event()
@@ -608,6 +622,48 @@ async def test_what_configure_changed_stays_changed(connect: Connect) -> None:
             "keyterms": ["Deepgram"],
         }
         assert audio.data == FRAME
+
+
+@emitter_only
+@pytest.mark.parametrize("is_answered", [True, False], ids=["late", "never"])
+async def test_audio_while_settings_are_not_confirmed_yet(connect: Connect, *, is_answered: bool) -> None:
+    """What comes while a new connection has not answered its settings goes out once it has, or after the time-out."""
+    is_asked, is_sent = anyio.Event(), anyio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        if connection is server.connections[0]:
+            await connection.received("Configure")
+            await connection.audio_reached(0.02)
+            connection.abort()
+        else:
+            connection.faults = Faults(mute=True)
+            await connection.received("Configure")
+            await connection.audio_reached(0.02)
+            is_asked.set()
+            await is_sent.wait()
+            connection.faults = Faults()
+            if is_answered:
+                await connection.send(messages.configure_success())
+
+    frames = [bytes([number]) * 640 for number in range(1, 6)]
+    reconnect = Reconnect(
+        initial_delay_seconds=0.01, catch_up_rate=1000
+    )  # so that the replay is over at once
+    timeout_seconds = 10.0 if is_answered else 0.5
+    async with DeepgramServer(script=script) as server:
+        async with connect(
+            server, flux(), reconnect=reconnect, send_timeout_seconds=timeout_seconds
+        ) as session:
+            if not hasattr(session.connection, "send_configure"):
+                pytest.skip("this SDK does not know Configure: see test_sending.py")
+            await session.configure(keyterms=["Deepgram"])
+            await session.send(frames[0])
+            await is_asked.wait()
+            for frame in frames[1:]:
+                await session.send(frame)
+            is_sent.set()
+            await server.connections[1].audio_reached(0.1)
+        assert server.connections[1].audio == b"".join(frames)
 
 
 @emitter_only

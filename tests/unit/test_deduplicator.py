@@ -170,6 +170,7 @@ def test_what_is_left_is_as_it_was(more: dict[str, Any]) -> None:
             id="ended otherwise",
         ),
         pytest.param([final(0, 2, "a")], (0, 0.1), True, id="words without times"),
+        pytest.param([final(0, 2), final(2, 4, "a")], (0, 2), False, id="words without times, later"),
         pytest.param([final(0, 2)], (0, 2), False, id="no words"),
     ],
 )
@@ -241,12 +242,20 @@ def test_interims_bring_only_new_words() -> None:
     assert deduplicator.take(later) is later
 
 
-def test_a_final_without_times() -> None:
+@pytest.mark.parametrize("start", [None, 0.0])
+def test_a_final_without_times(start: float | None) -> None:
     """What has no times is handed out as it is, and says nothing about what is final."""
-    event = StreamEvent.Transcript(transcript="a", is_final=True)
+    event = StreamEvent.Transcript(transcript="a", is_final=True, start=start)
     deduplicator = after(final(0, 2))
     assert deduplicator.take(event) is event
     assert deduplicator.finalized_seconds == 2
+
+
+def test_the_words_of_a_final_without_times() -> None:
+    """An utterance of which nobody knows where it is ends where the server says."""
+    deduplicator = after(StreamEvent.Transcript(transcript="a", is_final=True))
+    event = StreamEvent.UtteranceEnd(last_word_end=1.0)
+    assert deduplicator.take(event) is event
 
 
 def test_what_is_final() -> None:
@@ -278,6 +287,13 @@ def test_channels() -> None:
     assert heard(ahead) == (5, 6, "c", "C")
     assert heard(behind) == (2, 6, "b c", "B C")
     assert deduplicator.finalized_seconds == 6
+
+
+def test_a_final_that_does_not_say_how_many_channels_there_are() -> None:
+    """What other finals have said still holds."""
+    deduplicator = after(final(0, 5, channel_index=0, channel_count=2))
+    deduplicator.take(final(5, 6, channel_index=0))
+    assert deduplicator.finalized_seconds == 0
 
 
 def test_a_channel_that_has_said_nothing() -> None:

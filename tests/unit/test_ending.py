@@ -64,7 +64,7 @@ def test_a_close_frame_is_explained(code: int, reason: str, text: str) -> None:
     """The error tells code and reason as they came, and what a known one means."""
     lost = connection_lost(code, reason, OSError("what the socket said"), "r-1")
     assert text in str(lost)
-    assert str(lost) == str(lost).strip()
+    assert str(lost).endswith(" [request id r-1]")
     assert (lost.code, lost.reason, lost.request_id) == (code, reason, "r-1")
 
 
@@ -96,6 +96,12 @@ def test_what_our_side_sent() -> None:
 def test_the_reasons_of_the_service_are_explained(reason: str, hint: str) -> None:
     """The reasons as issue trackers quote them (deepgram-python-sdk #319, deepgram-dotnet-sdk #133) are known too."""
     assert hint in str(connection_lost(1011, reason, None, ""))
+
+
+def test_a_failure_after_which_the_sdk_has_closed() -> None:
+    """The code of an ordinary close says nothing then: the failure does."""
+    lost = connection_lost(1000, "bye", ValueError("no JSON"), "")
+    assert (lost.code, lost.reason) == (None, "ValueError: no JSON")
 
 
 CONCURRENT = ConcurrencyError(

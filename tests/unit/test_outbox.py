@@ -180,6 +180,28 @@ async def test_a_control_waits_for_the_next_connection() -> None:
     assert (first.controls, second.controls) == (["KeepAlive"], ["KeepAlive"])
 
 
+async def test_a_control_is_nothing_for_a_connection_that_has_ended() -> None:
+    """Not even in the moment before its end has paused the outbox: it would be sent again and again, for ever."""
+    outbox = an_outbox(RawMemory(MONO, 60))
+    first, second = FakeConnection(), FakeConnection()
+    await live(outbox, first)
+    first.end = "lost"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.send_control, "KeepAlive")
+        await anyio.wait_all_tasks_blocked()
+        outbox.pause()
+        await live(outbox, second)
+    assert (first.controls, second.controls) == ([], ["KeepAlive"])
+
+
+async def test_a_control_on_a_closed_socket_and_no_other_to_come() -> None:
+    """Without reconnection it raises at once: there is nothing to wait for."""
+    outbox = an_outbox()
+    await live(outbox, Closed())
+    with anyio.fail_after(1), pytest.raises(ConnectionLost, match="closed"):
+        await outbox.send_control("KeepAlive")
+
+
 @pytest.mark.parametrize("is_live", [True, False], ids=["that is closed", "that there is none"])
 async def test_a_control_waits_for_a_bounded_time(*, is_live: bool) -> None:
     """A connection that never reports its end, or never comes, does not hold it for longer than the time-out."""

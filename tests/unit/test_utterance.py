@@ -113,10 +113,13 @@ def test_an_utterance_whose_words_have_no_times() -> None:
 def test_a_final_without_times_shows_nothing() -> None:
     """A final that has no place ends nothing, and says nothing about where an utterance ends."""
     utterances = cut(final("yes", 0.0, 1.0))
-    assert utterances.end_before(StreamEvent.Transcript(is_final=True, channel_index=0)) is None
-    assert (
-        cut(StreamEvent.Transcript(transcript="yes", is_final=True)).end_before(final("", 1.0, 9.0)) is None
-    )
+    for event in (
+        StreamEvent.Transcript(is_final=True, channel_index=0),
+        StreamEvent.Transcript(is_final=True, channel_index=0, duration=9.0),
+    ):
+        assert utterances.end_before(event) is None
+    event = StreamEvent.Transcript(transcript="yes", is_final=True, channel_index=0)
+    assert cut(event).end_before(final("", 1.0, 9.0)) is None
 
 
 def test_an_answer_to_a_finalize_is_no_silence() -> None:
