@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -24,6 +25,12 @@ from deepgram_stream_iter.testing import DeepgramServer, Hypothesis, SpokenWord
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 """Without certificates: a client would read all of them, which takes it 30 ms, and no test speaks TLS."""
 os.environ.pop("SSL_CERT_FILE", None)
+
+if importlib.util.find_spec("hypothesis"):  # the matrix does without it
+    hypothesis = importlib.import_module("hypothesis")
+    # How long one example takes says how busy the machine is; a test has its time limit as a whole.
+    hypothesis.settings.register_profile("parallel", deadline=None)
+    hypothesis.settings.load_profile("parallel")
 
 SDK = tuple(int(part) for part in importlib.metadata.version("deepgram-sdk").split(".")[:3])
 IS_LEGACY = SDK < (5,)
