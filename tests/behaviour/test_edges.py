@@ -90,6 +90,7 @@ async def test_after_a_failed_entry(connect: Connect) -> None:
         session = connect(server, nova())
         with pytest.raises(ConnectError):
             await session.__aenter__()
+        assert "deepgram_stream_iter" not in {task.get_name() for task in asyncio.all_tasks()}
         with anyio.fail_after(1):
             await session.__aexit__(None, None, None)
             assert not (await session.finish()).drained

@@ -667,6 +667,40 @@ async def test_audio_while_settings_are_not_confirmed_yet(connect: Connect, *, i
 
 
 @emitter_only
+async def test_one_configure_at_a_time(connect: Connect) -> None:
+    """A change by the application goes out when the settings that are made again have been answered."""
+    is_asked, is_asked_again = anyio.Event(), anyio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        if connection is server.connections[0]:
+            await connection.received("Configure")
+            await connection.audio_reached(0.02)
+            connection.abort()
+        else:
+            connection.faults = Faults(mute=True)
+            await connection.received("Configure")
+            await connection.audio_reached(0.02)
+            is_asked.set()
+            await is_asked_again.wait()
+            await (await connection.websocket.ping())  # what the client has sent before has come
+            assert len([one for one in connection.controls if one["type"] == "Configure"]) == 1
+            connection.faults = Faults()
+            await connection.send(messages.configure_success())
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, flux(), reconnect=SOON) as session:
+            if not hasattr(session.connection, "send_configure"):
+                pytest.skip("this SDK does not know Configure: see test_sending.py")
+            await session.configure(keyterms=["first"])
+            await session.send(FRAME)
+            await is_asked.wait()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: session.configure(keyterms=["second"]))
+                await anyio.sleep(0.1)  # in which it would go out
+                is_asked_again.set()
+
+
+@emitter_only
 @pytest.mark.parametrize("is_refused", [False, True], ids=["taken over", "refused"])
 async def test_configure_is_answered_for_itself(
     connect: Connect, caplog: pytest.LogCaptureFixture, *, is_refused: bool

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from conftest import FRAME, Connect, LateWord, flux, nova, whole_text
+from conftest import FRAME, Connect, LateWord, emitter_only, flux, nova, set_transport, whole_text
 from test_reconnect import LATER, dropping, until
 
 from deepgram_stream_iter import (
@@ -312,6 +312,29 @@ async def test_finishing_on_a_socket_that_is_closed(
         assert session.close_info.drained
         assert len(server.connections) == 2
         assert server.connections[1].audio.endswith(b"".join(bytes([number]) * 640 for number in range(10)))
+
+
+async def test_an_answer_to_finalize_is_enough(connect: Connect) -> None:
+    """A clean close after it is the agreed end, though Metadata has not come: all words are there."""
+    async with DeepgramServer(recognizer=LateWord, faults=Faults(no_metadata=True)) as server:
+        async with connect(server, nova(), reconnect=True) as session:
+            await session.send(FRAME)
+        assert session.close_info is not None
+        assert session.close_info.drained
+        assert len(server.connections) == 1
+
+
+@pytest.mark.slow
+@emitter_only
+async def test_a_dead_peer_is_got_over(connect: Connect, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a send has found the socket closed, the SDK is not waited for, which waits 20 s for its peer."""
+    set_transport(monkeypatch, kind, ping_interval=0.1, ping_timeout=0.2)
+    async with DeepgramServer() as server:
+        with anyio.fail_after(BOUND_SECONDS):
+            reconnect = Reconnect(initial_delay_seconds=0.01)
+            async with connect(server, nova(), reconnect=reconnect, keepalive_seconds=0.1) as session:
+                (await server.connection()).faults = Faults(frozen=True)
+                await until(session, StreamEvent.Reconnected)
 
 
 async def test_a_control_is_sent_once(connect: Connect) -> None:

@@ -101,6 +101,34 @@ async def test_nothing_is_pushed_out_that_was_promised() -> None:
     assert b"".join(connection.sent) == b"".join(frames[1:])
 
 
+async def test_room_while_a_connection_catches_up() -> None:
+    """Who waits for room is let in as soon as enough of what waits was sent, and not when all was."""
+    is_let_in = anyio.Event()
+
+    class Waits(FakeConnection):
+        async def send(self, data: bytes) -> None:
+            await super().send(data)
+            if len(self.sent) == 2:
+                await is_let_in.wait()
+
+    outbox = an_outbox(RawMemory(MONO, 0.2))
+    for frame in (bytes(3200), bytes(3200)):  # 0.1 s
+        await outbox.send(frame)
+    connection = Waits()
+    outbox.begin(connection)
+
+    async def send() -> None:
+        await outbox.send(bytes(320))
+        is_let_in.set()
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            await anyio.wait_all_tasks_blocked()
+            await outbox.catch_up(connection)
+    assert len(b"".join(connection.sent)) == 6720
+
+
 @pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "opaque"])
 async def test_a_socket_that_is_closed_and_nobody_knows_yet(*, is_raw: bool) -> None:
     """When a frame cannot be sent, those that follow are kept, though the connection has not reported its end."""

@@ -1,0 +1,142 @@
+"""What a connection, and the life of a session with it, do in moments that no server can hit on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+
+from deepgram_stream_iter import Reconnect, StreamEvent
+from deepgram_stream_iter._adapters._protocol import Adapter, Sink
+from deepgram_stream_iter._adapters.boundary import OnLoop
+from deepgram_stream_iter._connection.connection import Connection
+from deepgram_stream_iter._connection.ending import End
+from deepgram_stream_iter._inbound.buffer import EventBuffer
+from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._options import Endpoint, Settings
+
+LATER = Reconnect(initial_delay_seconds=3600, max_delay_seconds=3600)
+
+
+class FakeAdapter(Adapter):
+    """A socket that takes everything and says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(None, OnLoop())
+        self.lost = anyio.Event()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Speak Nova's protocol."""
+        return "v1"
+
+    async def open(self, sink: Sink) -> None:
+        """Be open at once."""
+        self._sink = sink
+
+    async def listen(self) -> None:
+        """Listen until the connection is lost."""
+        await self.lost.wait()
+        self._listening_ended(OSError("lost"))
+
+    async def observe(self) -> None:
+        """Do the same."""
+        await self.listen()
+
+    async def send(self, data: bytes | str) -> None:
+        """Take it."""
+
+    async def close(self) -> None:
+        """Have nothing to close."""
+
+
+def some_settings(**changes: Any) -> Settings:
+    """Return settings that let nothing end by itself."""
+    given: dict[str, Any] = {
+        "max_buffer_size": 1,
+        "overflow": "wait",
+        "overflow_timeout_seconds": 60,
+        "keepalive_seconds": None,
+        "connect_timeout_seconds": 60,
+        "send_timeout_seconds": 60,
+        "finish_timeout_seconds": 60,
+        "stall_timeout_seconds": None,
+        "listen": True,
+        "reconnect": None,
+        **changes,
+    }
+    return Settings(**given)
+
+
+async def test_an_end_before_there_is_an_inbox_releases_the_sdk() -> None:
+    """The SDK is paused over what comes before the session takes it; nobody takes it any more after the end."""
+    connection = Connection(FakeAdapter(), some_settings())
+    pausing = connection.arrived(StreamEvent.Connected())
+    assert pausing is not None
+    with anyio.fail_after(1):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: pausing)
+            await anyio.wait_all_tasks_blocked()
+            connection.finish_with(End())
+
+
+async def test_after_a_pause_the_server_gets_its_time() -> None:
+    """What it owes from before a pause of the SDK is not held against it when the pause is over."""
+    connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.1))
+    inbox = Inbox(EventBuffer(1, "wait", 60))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(connection.run)
+        connection.deliver_to(inbox)
+        connection.arrived(StreamEvent.SpeechStarted())
+        pausing = connection.arrived(StreamEvent.SpeechStarted())
+        assert pausing is not None
+        tasks.start_soon(lambda: pausing)
+        await connection.send(b"audio")
+        await anyio.sleep(0.25)
+        await inbox.buffer.get()
+        await anyio.sleep(0.2)  # in which the server has nothing to say
+        assert connection.end is None
+        connection.finish_with(End())
+    inbox.close(None, lost=None)
+
+
+async def test_a_first_connection_that_is_lost_at_once() -> None:
+    """It counts as the first one: the session is entered, and reconnects."""
+    adapter = FakeAdapter()
+    adapter.lost.set()
+
+    async def connector() -> Adapter:
+        return adapter
+
+    life = Life(connector, some_settings(reconnect=LATER))
+    try:
+        with anyio.fail_after(1):
+            assert (await life.open()).end is not None
+    finally:
+        await life.close_at_once()
+
+
+async def test_who_has_no_patience_to_close() -> None:
+    """A second cancellation, a native one, ends the session where it is, and whoever iterates it gets the end."""
+    is_closing = anyio.Event()
+
+    class Slow(FakeAdapter):
+        async def close(self) -> None:
+            is_closing.set()
+            await anyio.sleep_forever()
+
+    async def connector() -> Adapter:
+        return Slow()
+
+    life = Life(connector, some_settings())
+    await life.open()
+    closing = asyncio.create_task(life.close_at_once())
+    await is_closing.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with anyio.fail_after(1):
+        assert not (await life.wait_closed()).drained

@@ -1,0 +1,31 @@
+"""Audio on its way out of a source."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from deepgram_stream_iter._outbound.sender import AudioSender
+
+
+async def test_a_source_that_is_always_ready_leaves_the_loop_to_others() -> None:
+    """Between any two frames others get their turn, though neither the source nor the socket ever waits."""
+    turns: list[str] = []
+
+    async def send(frame: bytes) -> None:
+        turns.append(frame.decode())
+
+    async def others() -> None:
+        for _ in range(3):
+            turns.append("other")
+            await checkpoint()
+
+    outbox: Any = SimpleNamespace(send=send)
+    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        await AudioSender(outbox, connection).send_all([b"a", b"b", b"c"], None)
+    assert "a other b" in " ".join(turns)
