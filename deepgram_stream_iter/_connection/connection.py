@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Coroutine
 
 import anyio
@@ -38,8 +37,6 @@ _HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """For the closing handshake; then the socket is dropped."""
 _LAST_MESSAGES_SECONDS = 1.0
 """For the SDK's listener to read what came before the close frame; then it waits for the peer, up to 20 s."""
-
-_logger = logging.getLogger("deepgram_stream_iter")
 
 
 class Connection:
@@ -91,7 +88,7 @@ class Connection:
                 if self._settings.listen:
                     await self._close()
                 tasks.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; it is not raised into its task)
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; one of closing comes after the end)
             self.finish_with(End(error))
         finally:
             self.finish_with(End())
@@ -305,7 +302,5 @@ class Connection:
             with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS):
                 await self.adapter.close()
                 await self._listened.wait()
-        except Exception as error:  # noqa: BLE001  (nothing more can be done about this connection)
-            _logger.debug("closing the connection raised %s", type(error).__name__)
         finally:
             drop.cancel()
