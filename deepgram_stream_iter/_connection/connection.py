@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Coroutine
 from functools import partial
 
@@ -38,8 +37,6 @@ _CLOSE_TIMEOUT_SECONDS = 2.0
 """For closing the socket, and for what handlers of the application do meanwhile."""
 _HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """For the closing handshake; then the socket is dropped."""
-
-_logger = logging.getLogger("deepgram_stream_iter")
 
 
 class Connection:
@@ -89,7 +86,7 @@ class Connection:
                 if self._settings.listen:
                     await self._close()
                 tasks.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; it is not raised into its task)
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; one of closing comes after the end)
             self.finish_with(End(error))
         finally:
             self.finish_with(End())
@@ -279,7 +276,5 @@ class Connection:
             with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS):
                 await self.adapter.close()
                 await self._listened.wait()
-        except Exception as error:  # noqa: BLE001  (nothing more can be done about this connection)
-            _logger.debug("closing the connection raised %s", type(error).__name__)
         finally:
             drop.cancel()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from conftest import FRAME, SDK, TOO_STRICT, Connect, flux, nova, texts
 
@@ -34,6 +36,24 @@ async def test_the_server_closes_by_itself(connect: Connect) -> None:
             assert session.close_info.reason == "enough"
             with pytest.raises(SessionClosed):
                 await session.send(FRAME)
+
+
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_sending_on_a_socket_that_is_closed(connect: Connect, code: int) -> None:
+    """A clean close is SessionClosed, though the end of it has not come through the full buffer yet; else ConnectionLost."""
+
+    async def script(connection: ServerConnection) -> None:
+        for number in range(6):
+            await connection.send(messages.results(f"w{number}", start=number, is_final=True))
+        await connection.close(code)
+
+    async with DeepgramServer(script=script) as server:
+        async with connect(server, nova(), max_buffer_size=2, overflow="wait") as session:
+            await (await server.connection()).wait_closed()
+            with pytest.raises(SessionClosed if code == 1000 else ConnectionLost):
+                await session.send(FRAME)
+            with contextlib.suppress(ConnectionLost):
+                assert await texts(session) == [f"w{number}" for number in range(6)]
 
 
 async def test_flux_closes_without_a_status(connect: Connect) -> None:

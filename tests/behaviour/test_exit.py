@@ -10,7 +10,7 @@ import pytest
 from conftest import FRAME, Connect, LateWord, flux, nova, texts
 
 from deepgram_stream_iter import ConnectionLost, StreamEvent, StreamingOptions
-from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 
 @pytest.mark.parametrize("late_seconds", [0.1, 1.0, pytest.param(3.0, marks=pytest.mark.slow)])
@@ -45,6 +45,21 @@ async def test_more_than_the_buffer_holds_at_the_exit(connect: Connect) -> None:
         async with connect(server, nova(), max_buffer_size=8, overflow="wait") as session:
             pass
         assert session.transcript.split() == [f"w{number}" for number in range(600)]
+
+
+@pytest.mark.parametrize("overflow", ["error", "drop_oldest"])
+async def test_what_comes_at_the_exit_is_kept(connect: Connect, overflow: str) -> None:
+    """Whatever the policy, nothing that comes during the exit is dropped or too much: nobody can consume it then."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.received("CloseStream")
+        for number in range(20):
+            await connection.send(messages.results(f"w{number}", is_final=True, start=number))
+
+    async with DeepgramServer(script=script, faults=Faults(late_final_seconds=0.2)) as server:
+        async with connect(server, nova(), max_buffer_size=2, overflow=overflow) as session:
+            pass
+        assert await texts(session) == [f"w{number}" for number in range(20)]
 
 
 @pytest.mark.parametrize("options_for", [nova, flux])
@@ -165,11 +180,12 @@ async def test_a_loss_that_nobody_saw_comes_out_of_the_exit(connect: Connect) ->
     """ConnectionLost is raised by the exit when neither the iteration nor send() has raised it."""
     async with DeepgramServer() as server:
         with pytest.raises(ConnectionLost) as caught:
-            async with connect(server, nova()):
+            async with connect(server, nova()) as session:
                 await (await server.connection()).close(1011, "NET-0000")
         assert caught.value.code == 1011
         assert caught.value.reason == "NET-0000"
         assert caught.value.request_id == (await server.connection()).request_id
+        await session.__aexit__(None, None, None)  # now somebody has seen it
 
 
 async def test_a_loss_that_was_seen_is_not_raised_again(connect: Connect) -> None:

@@ -263,6 +263,28 @@ async def test_a_control_on_a_socket_that_is_closed(connect: Connect, code: int)
         assert session.transcript == "w0 w1 w2 w3 w4 w5"
 
 
+@pytest.mark.slow
+async def test_patience_with_each_connection(connect: Connect) -> None:
+    """After a loss `finish()` waits anew for a connection, and for all of its replay, however short its time-out is."""
+
+    async def script(connection: ServerConnection) -> None:
+        if len(server.connections) == 1:
+            connection.faults = Faults(mute=True)
+            await connection.received("CloseStream")
+            await anyio.sleep(1.5)
+            connection.abort()
+
+    def wait(attempt: ReconnectAttempt) -> None:
+        attempt.delay = 1.0
+
+    async with DeepgramServer(script=script) as server:
+        reconnect = Reconnect(on_attempt=wait, catch_up_rate=10)
+        async with connect(server, nova(), reconnect=reconnect, finish_timeout_seconds=2) as session:
+            await session.send(bytes(32000 * 25))  # 25 s, which are sent again in 2.5 s
+            assert (await session.finish()).drained
+        assert server.connections[1].audio_seconds == 25
+
+
 async def test_finishing_while_it_is_being_entered(connect: Connect) -> None:
     """There is nothing to finish yet, nor to send to, however long that takes; the entering goes on."""
     async with DeepgramServer(faults=Faults(refuse_status=503)) as server:
@@ -366,6 +388,7 @@ async def test_a_control_is_sent_once(connect: Connect) -> None:
         "_life.dialer.Dialer.next_attempt",
         "_life.life.Life._begin",
         "_connection.connection.Connection._start",
+        "_connection.connection.Connection._wait_for_end",
         "_connection.connection.Connection.finish",
     ],
 )

@@ -122,6 +122,19 @@ async def test_flux_turns(connect: Connect) -> None:
             ]
 
 
+async def test_leaving_between_the_last_utterance_and_the_error(connect: Connect) -> None:
+    """Who takes the utterance that a loss cuts off has not seen the loss yet: the exit raises it."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(final("cut", 0.0))
+        await connection.close(1011)
+
+    async with DeepgramServer(script=script) as server:
+        with pytest.raises(ConnectionLost, match="1011"):
+            async with connect(server, nova()) as session:
+                assert (await anext(session.utterances())).text == "cut"
+
+
 @pytest.mark.parametrize("flavour", ["nova", "flux"])
 async def test_a_lost_connection_still_gives_what_there_was(connect: Connect, flavour: str) -> None:
     """The words of an utterance that a loss cuts off come out before the error does; the exit does not repeat it."""

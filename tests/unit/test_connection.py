@@ -13,7 +13,7 @@ from deepgram_stream_iter._adapters._protocol import Adapter, Sink
 from deepgram_stream_iter._adapters.boundary import OnLoop
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import End
-from deepgram_stream_iter._inbound.buffer import EventBuffer
+from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._options import Endpoint, Settings
@@ -71,16 +71,17 @@ def some_settings(**changes: Any) -> Settings:
     return Settings(**given)
 
 
-async def test_an_end_before_there_is_an_inbox_releases_the_sdk() -> None:
-    """The SDK is paused over what comes before the session takes it; nobody takes it any more after the end."""
+async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
+    """The SDK is paused over what comes before the session takes it, which nobody does after the end."""
     connection = Connection(FakeAdapter(), some_settings())
-    pausing = connection.arrived(StreamEvent.Connected())
-    assert pausing is not None
     with anyio.fail_after(1):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: pausing)
+        async with anyio.create_task_group() as sdk, anyio.create_task_group() as sockets:
+            await sockets.start(connection.run)
+            pausing = connection.arrived(StreamEvent.Connected())
+            assert pausing is not None
+            sdk.start_soon(lambda: pausing)
             await anyio.wait_all_tasks_blocked()
-            connection.finish_with(End())
+            sockets.cancel_scope.cancel()
 
 
 async def test_after_a_pause_the_server_gets_its_time() -> None:
@@ -119,24 +120,18 @@ async def test_a_first_connection_that_is_lost_at_once() -> None:
         await life.close_at_once()
 
 
-async def test_who_has_no_patience_to_close() -> None:
-    """A second cancellation, a native one, ends the session where it is, and whoever iterates it gets the end."""
-    is_closing = anyio.Event()
-
-    class Slow(FakeAdapter):
-        async def close(self) -> None:
-            is_closing.set()
-            await anyio.sleep_forever()
+async def test_whoever_cancels_all_tasks() -> None:
+    """A session whose task is cancelled natively is over, for all who wait for its events or its end."""
 
     async def connector() -> Adapter:
-        return Slow()
+        return FakeAdapter()
 
     life = Life(connector, some_settings())
     await life.open()
-    closing = asyncio.create_task(life.close_at_once())
-    await is_closing.wait()
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "deepgram_stream_iter")
+    task.cancel()
     with anyio.fail_after(1):
+        await asyncio.wait({task})
         assert not (await life.wait_closed()).drained
+        with pytest.raises(EndOfEvents):
+            await life.inbox.buffer.get()

@@ -222,6 +222,17 @@ async def test_a_control_is_nothing_for_a_connection_that_has_ended() -> None:
     assert (first.controls, second.controls) == ([], ["KeepAlive"])
 
 
+async def test_no_audio_behind_the_end() -> None:
+    """Without reconnection, too, a source that goes on after `finish()` is refused, though the socket is still open."""
+    outbox = an_outbox()
+    connection = FakeConnection()
+    await live(outbox, connection)
+    outbox.refuse("finish() was called")
+    with pytest.raises(SessionClosed, match="finish"):
+        await outbox.send(b"1a")
+    assert connection.sent == []
+
+
 async def test_a_control_on_a_closed_socket_and_no_other_to_come() -> None:
     """Without reconnection it raises at once: there is nothing to wait for."""
     outbox = an_outbox()

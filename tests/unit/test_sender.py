@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import pytest
 from anyio.lowlevel import checkpoint
 
+from deepgram_stream_iter import ConnectionLost
 from deepgram_stream_iter._outbound.sender import AudioSender
 
 
@@ -29,3 +31,16 @@ async def test_a_source_that_is_always_ready_leaves_the_loop_to_others() -> None
         tasks.start_soon(others)
         await AudioSender(outbox, connection).send_all([b"a", b"b", b"c"], None)
     assert "a other b" in " ".join(turns)
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_a_source_that_the_stream_does_not_take(*, is_lost: bool) -> None:
+    """In the background the loss is nothing to raise, but neither is it the end of the source."""
+
+    async def send(_: bytes) -> None:
+        if is_lost:
+            raise ConnectionLost("lost")
+
+    outbox: Any = SimpleNamespace(send=send)
+    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
+    assert await AudioSender(outbox, connection).feed([b"a"], None) is not is_lost
