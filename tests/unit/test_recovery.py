@@ -511,6 +511,21 @@ def test_any_life_of_flux(data: st.DataObject, rate: int, pattern: Any) -> None:
     life.check_sums()
 
 
+def test_packets_go_out_once() -> None:
+    """Of packets whose bytes are not time a new connection gets what waits alone, and what was on its way is a gap."""
+    recovery = Recovery(BackOff(Reconnect()), {"encoding": "opus", "sample_rate": "48000"})
+    recovery.resume()
+    for packet in (b"packet0", b"packet1"):
+        recovery.memory.add(packet)
+        assert recovery.memory.take(1) == packet
+    recovery.take(StreamEvent.Transcript(transcript="0", is_final=True, start=0.0, duration=0.02))
+    assert recovery.resume() == (0.0, StreamEvent.AudioGap(start=0.02, end=None))
+    recovery.memory.add(b"packet2")
+    assert recovery.memory.take(1) == b"packet2"
+    assert recovery.end() == StreamEvent.AudioGap(start=0.02, end=None)
+    assert recovery.audio_seconds_lost == 0
+
+
 def test_a_pause_across_a_lost_connection() -> None:
     """Two utterances with a pause between them stay two where the connection is lost in the pause."""
     query = {
