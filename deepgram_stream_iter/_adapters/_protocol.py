@@ -17,7 +17,7 @@ from deepgram_stream_iter._options import Endpoint
 
 _POLL_SECONDS = 0.25
 """How often to check a sync websocket, which does not report its end."""
-_LAST_MESSAGES_SECONDS = 1.0
+LAST_MESSAGES_SECONDS = 1.0
 """For the SDK to emit what it has read before the socket was closed."""
 
 
@@ -141,7 +141,7 @@ class Adapter(ABC):
                 else:
                     while self.close_frame[0] is None and not private.is_listener_dead(self.connection):  # noqa: ASYNC110
                         await anyio.sleep(_POLL_SECONDS)
-                with anyio.move_on_after(_LAST_MESSAGES_SECONDS):
+                with anyio.move_on_after(LAST_MESSAGES_SECONDS):
                     await close_emitted.wait()
                 tasks.cancel_scope.cancel()
 

@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from deepgram_stream_iter._adapters._protocol import Adapter
+from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._clock import now
@@ -51,6 +51,7 @@ class Connection:
         self.use = anyio.CancelScope()
         """For what is done with the connection: its end cancels this."""
         self._ended = anyio.Event()
+        self._noticed = anyio.Event()  # it has ended, or a send has found the socket closed
         self._settled = anyio.Event()  # audio may be sent, or it has ended
         self._listening = anyio.CancelScope()
         self._listened = anyio.Event()  # the SDK's listener has ended
@@ -82,7 +83,7 @@ class Connection:
                 was_ready = self._is_ready
                 if was_ready:
                     task_status.started()
-                    await self._ended.wait()
+                    await self._wait_for_end()
                 if self._settings.listen:
                     await self._close()
                 tasks.cancel_scope.cancel()
@@ -138,6 +139,7 @@ class Connection:
         if self.end is None:
             self.end = end
             self._ended.set()
+            self._noticed.set()
             self._settled.set()
             self._delivery.close()
             self.use.cancel()
@@ -190,6 +192,7 @@ class Connection:
             self.finish_with(self._closing.lost(stuck))
             self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
         # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
+        self._noticed.set()
         if self.end is not None and isinstance(self.end.error, DeepgramStreamError):
             raise self.end.error
         code, reason = self.adapter.close_frame
@@ -248,6 +251,16 @@ class Connection:
                 self.finish_with(End(error))
             finally:
                 self._listened.set()
+
+    async def _wait_for_end(self) -> None:
+        is_kept = self._settings.reconnect is not None and self.format is not None
+        await (self._noticed if is_kept else self._ended).wait()
+        while self.end is None:
+            # The SDK waits up to 20 s for a dead peer. The audio of what its listener still has is sent again.
+            with anyio.move_on_after(LAST_MESSAGES_SECONDS):
+                await self._ended.wait()
+            if not self._delivery.is_paused:
+                self.listening_ended(None)
 
     async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
         # While the SDK is paused nobody hears what the server says, which is not its fault.

@@ -76,7 +76,7 @@ async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
     connection = Connection(FakeAdapter(), some_settings())
     with anyio.fail_after(1):
         async with anyio.create_task_group() as sdk, anyio.create_task_group() as sockets:
-            await sockets.start(connection.run)
+            await sockets.start(connection.run, sdk)
             pausing = connection.arrived(StreamEvent.Connected())
             assert pausing is not None
             sdk.start_soon(lambda: pausing)
@@ -89,7 +89,7 @@ async def test_after_a_pause_the_server_gets_its_time() -> None:
     connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.1))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run)
+        await tasks.start(connection.run, tasks)
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
         pausing = connection.arrived(StreamEvent.SpeechStarted())
