@@ -74,7 +74,6 @@ class Answers:
 
     def connection_lost(self) -> None:
         """Wake all who wait: what was not answered has to be sent again."""
-        self._restored = None
         for answer in self._expected:
             answer.wake()
 

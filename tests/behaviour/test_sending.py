@@ -19,7 +19,7 @@ from deepgram_stream_iter import (
     StreamSession,
     stream,
 )
-from deepgram_stream_iter.testing import DeepgramServer, Faults, messages
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 
 async def microphone(pieces: int = 5) -> AsyncIterator[bytes]:
@@ -228,6 +228,21 @@ async def test_finalize_returns_the_flushed_transcript(connect: Connect) -> None
         assert flushed is not None
         assert flushed.from_finalize
         assert await anext(session) is flushed
+
+
+async def test_other_transcripts_are_no_answer_to_finalize(connect: Connect) -> None:
+    """What was on its way when Finalize was sent is not taken for the answer."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.received("Finalize")
+        await connection.send(messages.results("before", is_final=True))
+        await connection.send(messages.results("flushed", is_final=True, from_finalize=True))
+
+    async with DeepgramServer(script=script, faults=Faults(no_finalize_answer=True)) as server:
+        async with connect(server, nova()) as session:
+            flushed = await session.finalize(timeout_seconds=10)
+            assert flushed is not None
+            assert flushed.transcript == "flushed"
 
 
 async def test_finalize_is_bounded(connect: Connect) -> None:

@@ -96,9 +96,9 @@ async def test_a_consumer_that_takes_its_time_is_no_stall(connect: Connect) -> N
     """While the SDK is held back by a full buffer, it is not the server that says nothing."""
     script = [messages.results(str(number), is_final=True) for number in range(5)]
     async with DeepgramServer(script=script) as server:
-        settings = {"max_buffer_size": 1, "overflow": "wait", "stall_timeout_seconds": 0.1}
+        settings = {"max_buffer_size": 1, "overflow": "wait", "stall_timeout_seconds": 0.5}
         async with connect(server, nova(), **settings) as session:
-            for _ in range(15):
+            for _ in range(40):
                 await session.send(FRAME)
                 await anyio.sleep(0.02)  # the consumer is busy
             finals = [await anext(session) for _ in range(5)]

@@ -104,6 +104,20 @@ async def test_after_a_pause_the_server_gets_its_time() -> None:
     inbox.close(None, lost=None)
 
 
+async def test_an_event_is_nothing_to_answer() -> None:
+    """After it the server owes nothing until audio goes out."""
+    connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.05))
+    inbox = Inbox(EventBuffer(1, "wait", 60))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(connection.run)
+        connection.deliver_to(inbox)
+        connection.arrived(StreamEvent.SpeechStarted())
+        await anyio.sleep(0.2)  # in which nobody has anything to say
+        assert connection.end is None
+        connection.finish_with(End())
+    inbox.close(None, lost=None)
+
+
 async def test_a_first_connection_that_is_lost_at_once() -> None:
     """It counts as the first one: the session is entered, and reconnects."""
     adapter = FakeAdapter()
@@ -118,6 +132,35 @@ async def test_a_first_connection_that_is_lost_at_once() -> None:
             assert (await life.open()).end is not None
     finally:
         await life.close_at_once()
+
+
+async def test_an_id_that_the_handshake_did_not_tell() -> None:
+    """It is the one that the first message brings."""
+
+    async def connector() -> Adapter:
+        return FakeAdapter()
+
+    life = Life(connector, some_settings())
+    connection = await life.open()
+    assert life.request_id == ""
+    connection.arrived(StreamEvent.Connected(request_id="r-1"))
+    assert life.request_id == "r-1"
+    await life.close_at_once()
+
+
+async def test_a_failure_to_open_that_nobody_knows() -> None:
+    """It comes out of the entry as itself."""
+
+    class Broken(FakeAdapter):
+        async def open(self, sink: Sink) -> None:
+            del sink
+            raise LookupError("mine")
+
+    async def connector() -> Adapter:
+        return Broken()
+
+    with pytest.raises(LookupError, match="mine"):
+        await Life(connector, some_settings()).open()
 
 
 async def test_whoever_cancels_all_tasks() -> None:

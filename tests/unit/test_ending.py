@@ -104,6 +104,12 @@ def test_a_failure_after_which_the_sdk_has_closed() -> None:
     assert (lost.code, lost.reason) == (None, "ValueError: no JSON")
 
 
+def test_an_ordinary_close_that_was_not_agreed() -> None:
+    """Without a failure it is told by its code, like any other."""
+    lost = connection_lost(1000, "bye", None, "")
+    assert (lost.code, lost.reason) == (1000, "bye")
+
+
 CONCURRENT = ConcurrencyError(
     "cannot call recv while another coroutine is already waiting for the next message"
 )

@@ -88,6 +88,7 @@ def test_the_last_message() -> None:
     ("events", "open_text"),
     [
         pytest.param([START(transcript="a"), UPDATE(transcript="a b")], "a b", id="the last update"),
+        pytest.param([START(transcript="a"), UPDATE()], "", id="taken back"),
         pytest.param([UPDATE(transcript="a")], "a", id="attached inside a turn"),
         pytest.param([START()], "", id="begun without text"),
         pytest.param([START(), EAGER(transcript="a"), RESUMED(transcript="a")], "a", id="resumed"),

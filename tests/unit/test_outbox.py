@@ -101,6 +101,25 @@ async def test_nothing_is_pushed_out_that_was_promised() -> None:
     assert b"".join(connection.sent) == b"".join(frames[1:])
 
 
+async def test_a_promise_is_kept_while_the_socket_is_slow() -> None:
+    """What was promised is not pushed out either when what comes new would be due, were it live."""
+
+    class Slow(FakeConnection):
+        async def send(self, data: bytes) -> None:
+            await super().send(data)
+            await anyio.sleep(0.3)
+
+    outbox = an_outbox(RawMemory(MONO, 0.2))
+    for number in (1, 2):
+        await outbox.send(bytes([number]) * 3200)  # 0.1 s
+    connection = Slow()
+    outbox.begin(connection)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.send, b"3" * 3200)
+        await outbox.catch_up(connection)
+    assert [frame[:1] for frame in connection.sent] == [b"\x01", b"\x02", b"3"]
+
+
 async def test_room_while_a_connection_catches_up() -> None:
     """Who waits for room is let in as soon as enough of what waits was sent, and not when all was."""
     is_let_in = anyio.Event()
