@@ -109,7 +109,7 @@ async def test_an_event_is_nothing_to_answer() -> None:
     connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.05))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run)
+        await tasks.start(connection.run, tasks)
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
         await anyio.sleep(0.2)  # in which nobody has anything to say
