@@ -146,6 +146,9 @@ async def test_a_message_over_the_sdks_limit_is_one_clear_error(
 async def test_five_thousand_messages_at_once(connect: Connect) -> None:
     """A flood comes through whole and in order to a consumer that keeps up."""
     script = [messages.results(f"w{n}", start=float(n), is_final=True) for n in range(5000)]
-    async with DeepgramServer(script=script) as server, connect(server, nova()) as session:
+    async with (
+        DeepgramServer(script=script) as server,
+        connect(server, nova(), finish_timeout_seconds=50) as session,
+    ):
         session.feed([])
         assert await texts(session) == [f"w{n}" for n in range(5000)]
