@@ -169,7 +169,8 @@ class Connection:
         """
         failure: Exception | None = None
         stall = self._stall if isinstance(data, bytes) else None
-        with anyio.move_on_after(self._settings.send_timeout_seconds) as waiting:
+        timeout_seconds = self._settings.send_timeout_seconds
+        with anyio.move_on_after(timeout_seconds) as waiting:
             # The SDK would wait 20 s with a socket on which the closing handshake has begun.
             if self.adapter.close_frame[0] is None:
                 if stall is not None:
@@ -185,9 +186,7 @@ class Connection:
                     if stall is not None:
                         stall.sent(now(), self.format.seconds(len(data)) if self.format else None)
         if waiting.cancelled_caught:
-            reason = (
-                f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
-            )
+            reason = f"the socket took nothing for {timeout_seconds} s (send_timeout_seconds)"
             stuck = ConnectionLost(reason, reason=reason, request_id=self.request_id)
             self.finish_with(self._closing.lost(stuck))
             self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
@@ -214,8 +213,6 @@ class Connection:
         if kind == "CloseStream" and self._stall is not None:
             self._stall.sending(now())
         self.keepalives_sent += kind == "KeepAlive"
-
-    # Inside
 
     async def _open(self) -> None:
         failure: Exception | None = None

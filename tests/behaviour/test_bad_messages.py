@@ -143,12 +143,15 @@ async def test_a_message_over_the_sdks_limit_is_one_clear_error(
 
 
 @pytest.mark.slow
-async def test_five_thousand_messages_at_once(connect: Connect) -> None:
+async def test_thousands_of_messages_at_once(connect: Connect) -> None:
     """A flood comes through whole and in order to a consumer that keeps up."""
-    script = [messages.results(f"w{n}", start=float(n), is_final=True) for n in range(5000)]
+    count = (
+        1000 if IS_LEGACY else 5000
+    )  # SDK 3 and 4 need 2 ms for each, and the server waits 10 s for the close
+    script = [messages.results(f"w{n}", start=float(n), is_final=True) for n in range(count)]
     async with (
         DeepgramServer(script=script) as server,
         connect(server, nova(), finish_timeout_seconds=50) as session,
     ):
         session.feed([])
-        assert await texts(session) == [f"w{n}" for n in range(5000)]
+        assert await texts(session) == [f"w{n}" for n in range(count)]

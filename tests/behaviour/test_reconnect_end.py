@@ -354,7 +354,9 @@ async def test_a_dead_peer_is_got_over(connect: Connect, kind: str, monkeypatch:
     async with DeepgramServer() as server:
         with anyio.fail_after(BOUND_SECONDS):
             reconnect = Reconnect(initial_delay_seconds=0.01)
-            async with connect(server, nova(), reconnect=reconnect, keepalive_seconds=0.1) as session:
+            # A send that is under way when a sync client gives up its peer waits with it, for `send_timeout_seconds`.
+            bounds = {"keepalive_seconds": 0.1, "send_timeout_seconds": 1.0}
+            async with connect(server, nova(), reconnect=reconnect, **bounds) as session:
                 (await server.connection()).faults = Faults(frozen=True)
                 await until(session, StreamEvent.Reconnected)
 

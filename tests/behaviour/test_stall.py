@@ -41,12 +41,12 @@ async def test_silence_is_no_stall(connect: Connect) -> None:
     async def script(connection: ServerConnection) -> None:
         for number in range(1, 4):
             await connection.audio_reached(0.02 * number)
-            await anyio.sleep(0.15)  # the server takes its time
+            await anyio.sleep(0.3)  # the server takes its time
             await connection.send(messages.results(str(number)))
 
     async with DeepgramServer(script=script) as server:
-        async with connect(server, nova(), stall_timeout_seconds=0.2) as session:
-            await anyio.sleep(0.3)  # the application has nothing to say
+        async with connect(server, nova(), stall_timeout_seconds=0.7) as session:
+            await anyio.sleep(0.8)  # the application has nothing to say
             for number in "123":
                 await session.send(FRAME)
                 event = await anext(session)
