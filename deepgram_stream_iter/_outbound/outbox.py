@@ -30,7 +30,7 @@ class Outbox:
         self._connection: Connection | None = None  # the last one there was
         self._state: _State = "paused"
         self._admission: Admission | None = None  # to the memory, where the session reconnects
-        self._changed = anyio.Event()  # set when any of this changes, and replaced
+        self._changed: anyio.Event | None = None  # somebody waits for a change of any of this
         self._refusal = ""  # why nothing more is taken
         self._error: Exception | None = None  # with which the stream ended
 
@@ -86,7 +86,7 @@ class Outbox:
         while True:
             with anyio.CancelScope(deadline=deadline):
                 while not (self.is_live or self._refusal):
-                    await self._changed.wait()
+                    await self._wait_for_change()
             self.check_open()
             connection = self._open_connection
             if not self.is_live:
@@ -103,7 +103,7 @@ class Outbox:
                     raise
                 with anyio.CancelScope(deadline=deadline) as waiting:
                     while connection.end is None:  # the listener may still read what there was
-                        await self._changed.wait()
+                        await self._wait_for_change()
                 if waiting.cancelled_caught:
                     raise
             else:
@@ -170,12 +170,19 @@ class Outbox:
             if due <= now():
                 break
             with anyio.CancelScope(deadline=due):
-                await self._changed.wait()
+                await self._wait_for_change()
 
     def _set_state(self, state: _State) -> None:
         self._state = state
         self._change()
 
+    async def _wait_for_change(self) -> None:
+        # Made here, in a task, because with the lowest anyio one that is made in a callback cannot be set in a callback.
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
     def _change(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
