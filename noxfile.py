@@ -17,8 +17,8 @@ VERSIONS = ["3.11.0", "4.8.1", "5.0.0", "5.3.4", "6.0.1", "6.1.1", "7.0.0", "7.6
 LEGACY = ["3.11.0", "4.8.1"]
 """Only these run `_adapters/legacy.py`, so what they cover counts beside what the README's test command covers."""
 TOOLS = ["pytest>=8.4", "pytest-asyncio>=1.2", "pytest-timeout>=2.3", "pytest-xdist>=3.6"]
-PYTEST = ["python", "-m", "pytest", "-q", "-n", "4", "-p", "no:cacheprovider", "--assert=plain"]
-"""Four workers a session, because most tests wait, on SDK 3 and 4 half a second each for its listener."""
+PYTEST = ["python", "-m", "pytest", "-q", "-n", "3", "-p", "no:cacheprovider", "--assert=plain"]
+"""Three workers a session, because most tests wait, on SDK 3 and 4 half a second each for its listener."""
 SUITE = ["tests/behaviour", "tests/test_migration.py"]
 
 
