@@ -487,6 +487,7 @@ def live_nova(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # it computes, and how long that takes is the machine's affair
 @pytest.mark.parametrize("channels", [1, 2])
 @given(data=st.data(), rate=RATES, patterns=st.tuples(PATTERNS, PATTERNS))
 @settings(THOROUGH, max_examples=300)
@@ -498,6 +499,7 @@ def test_any_life_of_nova(channels: int, data: st.DataObject, rate: int, pattern
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # it computes, and how long that takes is the machine's affair
 @given(
     data=st.data(),
     rate=st.sampled_from([4, 7, 300]),
