@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from deepgram_stream_iter._unread import words_when_asked
 from deepgram_stream_iter._words import Alternative, Channel, Seconds, Word
 
 
@@ -63,7 +64,7 @@ class TranscriptEvent(StreamEvent):
     """An endpoint: the speaker has paused here."""
     from_finalize: bool = False
     confidence: float | None = None
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] = words_when_asked()
     start: Seconds | None = None
     duration: Seconds | None = None
     channel_index: int | None = None
@@ -122,7 +123,7 @@ class TurnStateEvent(StreamEvent):
     """The state of a Flux turn; each event of a turn carries the whole text of the turn so far."""
 
     transcript: str = ""
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] = words_when_asked()
     turn_index: int | None = None
     start: Seconds | None = None
     """Where the transcribed window of audio begins (`audio_window_start`)."""

@@ -16,7 +16,8 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
-from deepgram_stream_iter._words import Word
+from deepgram_stream_iter._unread import without_message
+from deepgram_stream_iter._words import Seconds, Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,8 @@ class Utterance:
 
     text: str
     words: tuple[Word, ...]
-    start: float | None
-    end: float | None
+    start: Seconds | None
+    end: Seconds | None
     channel_index: int | None = None
     """Nova's channel; None for Flux."""
     turn_index: int | None = None
@@ -37,30 +38,36 @@ class Utterance:
 
 @dataclass
 class _Pending:
-    """The final segments of one channel's utterance."""
+    """The final segments of one channel's utterance, as plain values: an event keeps the SDK's message alive."""
 
     channel_index: int | None
-    segments: list[TranscriptEvent] = field(default_factory=list[TranscriptEvent])
+    texts: list[str] = field(default_factory=list[str])
+    words: list[Word] = field(default_factory=list[Word])
+    start: Seconds | None = None
+    end: Seconds | None = None
     is_complete: bool = False
 
     @property
     def text(self) -> str:
-        return " ".join(segment.transcript for segment in self.segments)
+        return " ".join(self.texts)
 
-    def add(self, segment: TranscriptEvent) -> None:
-        if self.is_complete:
-            self.segments, self.is_complete = [], False
-        self.segments.append(segment)
+    def add(self, segment: TranscriptEvent, *, with_words: bool) -> None:
+        if self.is_complete or not self.texts:
+            self.texts, self.words, self.start, self.is_complete = [], [], segment.start, False
+        self.texts.append(segment.transcript)
+        self.end = segment.end
+        if with_words:
+            self.words += segment.words
 
     def complete(self, *, confirmed: bool = True) -> Utterance | None:
-        if self.is_complete or not self.segments:
+        if self.is_complete or not self.texts:
             return None
         self.is_complete = True
         return Utterance(
             text=self.text,
-            words=tuple(word for segment in self.segments for word in segment.words),
-            start=self.segments[0].start,
-            end=self.segments[-1].end,
+            words=tuple(self.words),
+            start=self.start,
+            end=self.end,
             channel_index=self.channel_index,
             confirmed=confirmed,
         )
@@ -70,6 +77,8 @@ class UtteranceAssembler:
     """Follows the events handed out; knows the utterance that the consumer is at."""
 
     def __init__(self) -> None:
+        self.keeps_words = False
+        """Whether the words of finals are read and kept for their utterance: somebody asks for utterances."""
         self._channels: dict[int | None, _Pending] = {}
         self._current: _Pending | TurnStateEvent | None = None
 
@@ -85,7 +94,7 @@ class UtteranceAssembler:
         if isinstance(event, TranscriptEvent):
             pending = self._at(event.channel_index)
             if event.is_final and event.transcript:
-                pending.add(event)
+                pending.add(event, with_words=self.keeps_words)
             return pending.complete() if event.speech_final else None
         if isinstance(event, UtteranceEndEvent):
             return self._at(event.channel_index).complete()
@@ -93,8 +102,9 @@ class UtteranceAssembler:
             self._at(event.channel_index)
         elif isinstance(event, TurnStateEvent):
             self._current = event
-            if isinstance(event, EndOfTurnEvent) and event.transcript:
-                return _of_turn(event)
+            if isinstance(event, EndOfTurnEvent):
+                self._current = without_message(event)
+                return _of_turn(event) if event.transcript else None
         return None
 
     def end(self) -> list[Utterance]:

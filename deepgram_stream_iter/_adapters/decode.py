@@ -2,120 +2,120 @@
 
 Messages are told apart by their `type` string, never by their class: depending on its version and on the message, the
 SDK hands out a model, a model of the wrong class, a mapping or None. Whatever is missing or of a wrong type becomes
-empty; nothing here raises.
+empty; nothing here raises. Words are read only when somebody asks the event for them (`_unread.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import cast
+from collections.abc import Callable, Mapping
 
 import deepgram_stream_iter._events as events
 from deepgram_stream_iter._events import AnyStreamEvent
-from deepgram_stream_iter._words import Word
-
-_TOO_LARGE = 1e9
-"""30 years in seconds: what lies beyond is no time, nor anything else that Deepgram tells, and sums overflow with it."""
+from deepgram_stream_iter._reading import fields_of, integer, item, number, text, texts
+from deepgram_stream_iter._unread import changed, made
 
 
 def decode(raw: object) -> AnyStreamEvent:
     """Return the event for any message; `UnknownEvent` of one that this version does not know."""
     if isinstance(raw, (bytes, bytearray)):
         return events.AudioEvent(data=bytes(raw), raw=raw)
-    name = _text(_get(raw, "type"))
+    message = fields_of(raw)
+    name = text(message.get("type"))
     decoder = _DECODERS.get(name)
-    return decoder(raw) if decoder else events.UnknownEvent(name=name, raw=raw)
+    return decoder(message, raw) if decoder else events.UnknownEvent(name=name, raw=raw)
 
 
-def _transcript(raw: object) -> events.TranscriptEvent:
-    alternative = _item(_get(_get(raw, "channel"), "alternatives"), 0)
-    speech_final = _get(raw, "speech_final") is True
-    channel_index = _get(raw, "channel_index")
-    return events.TranscriptEvent(
-        transcript=_text(_get(alternative, "transcript")),
-        is_final=speech_final or _get(raw, "is_final") is True,
+def _transcript(message: Mapping[str, object], raw: object) -> events.TranscriptEvent:
+    get = message.get
+    alternative = fields_of(item(fields_of(get("channel")).get("alternatives"), 0)).get
+    speech_final = get("speech_final") is True
+    channel_index = get("channel_index")
+    return made(
+        events.TranscriptEvent,
+        raw,
+        alternative("words"),
+        transcript=text(alternative("transcript")),
+        is_final=speech_final or get("is_final") is True,
         speech_final=speech_final,
-        from_finalize=_get(raw, "from_finalize") is True,
-        confidence=_number(_get(alternative, "confidence")),
-        words=_words(alternative),
-        start=_number(_get(raw, "start")),
-        duration=_number(_get(raw, "duration")),
-        channel_index=_integer(_item(channel_index, 0)),
-        channel_count=_integer(_item(channel_index, 1)),
-        languages=_texts(_get(alternative, "languages")),
-        raw=raw,
+        from_finalize=get("from_finalize") is True,
+        confidence=number(alternative("confidence")),
+        start=number(get("start")),
+        duration=number(get("duration")),
+        channel_index=integer(item(channel_index, 0)),
+        channel_count=integer(item(channel_index, 1)),
+        languages=texts(alternative("languages")),
     )
 
 
-def _speech_started(raw: object) -> events.SpeechStartedEvent:
-    return events.SpeechStartedEvent(
-        timestamp=_number(_get(raw, "timestamp")),
-        channel_index=_integer(_item(_get(raw, "channel"), 0)),
-        raw=raw,
-    )
-
-
-def _utterance_end(raw: object) -> events.UtteranceEndEvent:
-    return events.UtteranceEndEvent(
-        last_word_end=_number(_get(raw, "last_word_end")),
-        channel_index=_integer(_item(_get(raw, "channel"), 0)),
-        raw=raw,
-    )
-
-
-def _metadata(raw: object) -> events.MetadataEvent:
-    return events.MetadataEvent(
-        request_id=_text(_get(raw, "request_id")),
-        duration=_number(_get(raw, "duration")),
-        channels=_integer(_get(raw, "channels")),
-        raw=raw,
-    )
-
-
-def _connected(raw: object) -> events.ConnectedEvent:
-    return events.ConnectedEvent(request_id=_text(_get(raw, "request_id")), raw=raw)
-
-
-def _turn(raw: object) -> AnyStreamEvent:
-    name = _text(_get(raw, "event"))
-    if name not in _TURN_KINDS:
+def _turn(message: Mapping[str, object], raw: object) -> AnyStreamEvent:
+    get = message.get
+    name = text(get("event"))
+    kind = _TURN_KINDS.get(name)
+    if kind is None:
         return events.UnknownEvent(name=f"TurnInfo.{name}", raw=raw)
-    event = _TURN_KINDS[name](
-        transcript=_text(_get(raw, "transcript")),
-        words=_words(raw),
-        turn_index=_integer(_get(raw, "turn_index")),
-        start=_number(_get(raw, "audio_window_start")),
-        end=_number(_get(raw, "audio_window_end")),
-        end_of_turn_confidence=_number(_get(raw, "end_of_turn_confidence")),
-        languages=_texts(_get(raw, "languages")),
+    event = made(
+        kind,
+        raw,
+        get("words"),
+        transcript=text(get("transcript")),
+        turn_index=integer(get("turn_index")),
+        start=number(get("audio_window_start")),
+        end=number(get("audio_window_end")),
+        end_of_turn_confidence=number(get("end_of_turn_confidence")),
+        languages=texts(get("languages")),
+    )
+    return changed(event, trigger=text(get("trigger"))) if kind is events.EndOfTurnEvent else event
+
+
+def _speech_started(message: Mapping[str, object], raw: object) -> events.SpeechStartedEvent:
+    return events.SpeechStartedEvent(
+        timestamp=number(message.get("timestamp")),
+        channel_index=integer(item(message.get("channel"), 0)),
         raw=raw,
     )
-    return (
-        replace(event, trigger=_text(_get(raw, "trigger")))
-        if isinstance(event, events.EndOfTurnEvent)
-        else event
+
+
+def _utterance_end(message: Mapping[str, object], raw: object) -> events.UtteranceEndEvent:
+    return events.UtteranceEndEvent(
+        last_word_end=number(message.get("last_word_end")),
+        channel_index=integer(item(message.get("channel"), 0)),
+        raw=raw,
     )
 
 
-def _configured(raw: object) -> events.ConfiguredEvent:
+def _metadata(message: Mapping[str, object], raw: object) -> events.MetadataEvent:
+    return events.MetadataEvent(
+        request_id=text(message.get("request_id")),
+        duration=number(message.get("duration")),
+        channels=integer(message.get("channels")),
+        raw=raw,
+    )
+
+
+def _connected(message: Mapping[str, object], raw: object) -> events.ConnectedEvent:
+    return events.ConnectedEvent(request_id=text(message.get("request_id")), raw=raw)
+
+
+def _configured(_: Mapping[str, object], raw: object) -> events.ConfiguredEvent:
     return events.ConfiguredEvent(raw=raw)
 
 
-def _configure_failed(raw: object) -> events.ConfigureFailedEvent:
-    return events.ConfigureFailedEvent(code=_code(raw), description=_text(_get(raw, "description")), raw=raw)
+def _configure_failed(message: Mapping[str, object], raw: object) -> events.ConfigureFailedEvent:
+    return events.ConfigureFailedEvent(
+        code=_code(message), description=text(message.get("description")), raw=raw
+    )
 
 
-def _warning(raw: object) -> events.WarningEvent:
-    return events.WarningEvent(code=_code(raw), description=_text(_get(raw, "description")), raw=raw)
+def _warning(message: Mapping[str, object], raw: object) -> events.WarningEvent:
+    return events.WarningEvent(code=_code(message), description=text(message.get("description")), raw=raw)
 
 
-def _error(raw: object) -> events.ErrorEvent:
-    description = _text(_get(raw, "description")) or _text(_get(raw, "message"))
-    return events.ErrorEvent(code=_code(raw), description=description, raw=raw)
+def _error(message: Mapping[str, object], raw: object) -> events.ErrorEvent:
+    description = text(message.get("description")) or text(message.get("message"))
+    return events.ErrorEvent(code=_code(message), description=description, raw=raw)
 
 
-_DECODERS: dict[str, Callable[[object], AnyStreamEvent]] = {
+_DECODERS: dict[str, Callable[[Mapping[str, object], object], AnyStreamEvent]] = {
     "Results": _transcript,
     "SpeechStarted": _speech_started,
     "UtteranceEnd": _utterance_end,
@@ -137,66 +137,6 @@ _TURN_KINDS: dict[str, type[events.TurnEvent]] = {
 }
 
 
-def _words(holder: object) -> tuple[Word, ...]:
-    return tuple(_word(word) for word in _items(_get(holder, "words")) if word is not None)
-
-
-def _word(word: object) -> Word:
-    # Read off the dictionary that a model is underneath: words are most of a message, and this halves their time.
-    undeclared = getattr(word, "__pydantic_extra__", None)
-    fields = cast("dict[str, object]", word if isinstance(word, dict) else getattr(word, "__dict__", {}))
-    get = {**fields, **undeclared}.get if undeclared else fields.get
-    return Word(
-        word=_text(get("word")),
-        punctuated_word=_text(get("punctuated_word")),
-        start=_number(get("start")),
-        end=_number(get("end")),
-        confidence=_number(get("confidence")),
-        speaker=_integer(get("speaker")),
-        language=_text(get("language")),
-    )
-
-
-def _code(raw: object) -> str:
+def _code(message: Mapping[str, object]) -> str:
     """`variant` is what Nova's `Error` has in the place of a code."""
-    return _text(_get(raw, "code")) or _text(_get(raw, "variant"))
-
-
-def _get(holder: object, name: str) -> object:
-    # `dict`, since that is what JSON makes; an `isinstance` with `Mapping` would take half the time of decoding.
-    if isinstance(holder, dict):
-        return cast("dict[str, object]", holder).get(name)
-    return getattr(holder, name, None)
-
-
-def _items(value: object) -> Sequence[object]:
-    return cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else ()
-
-
-def _item(value: object, index: int) -> object:
-    items = _items(value)
-    return items[index] if index < len(items) else None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(item for item in _items(value) if isinstance(item, str))
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # JSON has integers of any size
-        return None
-    return number if abs(number) < _TOO_LARGE else None
-
-
-def _integer(value: object) -> int | None:
-    if isinstance(value, float) and value.is_integer():  # SDK 6 makes floats of channel numbers
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return text(message.get("code")) or text(message.get("variant"))

@@ -14,7 +14,6 @@ import inspect
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +24,7 @@ from deepgram_stream_iter._adapters._protocol import Adapter, Sink
 from deepgram_stream_iter._adapters.boundary import AcrossThreads, OnLoop
 from deepgram_stream_iter._adapters.decode import decode
 from deepgram_stream_iter._errors import ConnectError
+from deepgram_stream_iter._unread import changed
 
 _PAYLOADS = ("result", "metadata", "speech_started", "utterance_end", "unhandled", "error", "close")
 """The names by which the SDK passes a handler its message; sync clients pass errors by position."""
@@ -164,7 +164,7 @@ class LegacyAdapter(Adapter):
             event = decode(json.loads(getattr(message, "raw", "")))
         except ValueError:
             event = decode(None)
-        event = replace(event, raw=message)
+        event = changed(event, raw=message)
         return self._boundary.deliver(lambda: self._arrived(event))
 
     def _on_error(self, message: object) -> Awaitable[None] | None:

@@ -29,16 +29,12 @@ class Closing:
         """CloseStream is being sent, or was sent, by the session."""
         self.answer: Answer = "none"
 
-    def record(self, event: AnyStreamEvent, endpoint: Endpoint) -> End | None:
-        """Record an event of the server, which may answer what was asked; return the end where it is one itself."""
+    def record(self, event: AnyStreamEvent) -> None:
+        """Record an event of the server, which may answer what was asked."""
         if isinstance(event, MetadataEvent):
             self.answer = "metadata"
         elif self.asked and isinstance(event, TranscriptEvent) and event.from_finalize:
             self.answer = "finalize"
-        elif isinstance(event, ErrorEvent) and endpoint == "v2":  # Nova goes on after one
-            text = f"Deepgram ended the stream: {event.code}: {event.description}"
-            return End(ServerError(text, code=event.code, description=event.description), by_server=True)
-        return None
 
     def is_agreed(self, code: int | None, endpoint: Endpoint) -> bool:
         """Return whether an end with this close code is the agreed one."""
@@ -76,6 +72,11 @@ class Closing:
     def lost(self, error: ConnectionLost) -> End:
         """Return the end over a loss that no close frame reports; after Metadata it costs nothing."""
         return End(drained=True) if self.answer == "metadata" else End(error)
+
+    def reported(self, event: ErrorEvent) -> End:
+        """Return the end that Flux reports by an Error; Nova goes on after one."""
+        text = f"Deepgram ended the stream: {event.code}: {event.description}"
+        return End(ServerError(text, code=event.code, description=event.description), by_server=True)
 
     def timed_out(self, frame: tuple[int | None, str], endpoint: Endpoint, request_id: str) -> End:
         """Return the end of a connection that the server has not ended within `finish_timeout_seconds`."""

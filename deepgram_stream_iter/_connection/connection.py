@@ -29,7 +29,7 @@ from deepgram_stream_iter._errors import (
     SessionClosed,
     StalledError,
 )
-from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._options import Settings
 
@@ -113,10 +113,10 @@ class Connection:
         """Process an event of the SDK's callback; awaiting what is returned pauses the SDK's listener."""
         if self.end is not None:
             return None
-        fatal = self._closing.record(event, self.adapter.endpoint)
-        if fatal is not None:
-            self.finish_with(fatal)
+        if isinstance(event, ErrorEvent) and self.adapter.endpoint == "v2":
+            self.finish_with(self._closing.reported(event))
             return None
+        self._closing.record(event)
         if self._stall is not None:
             self._stall.answered()
             if self._closing.asked and self._closing.answer != "metadata":

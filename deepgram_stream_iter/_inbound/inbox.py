@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from deepgram_stream_iter._events import AnyStreamEvent, AudioGapEvent
 from deepgram_stream_iter._inbound.answers import Answers
 from deepgram_stream_iter._inbound.buffer import EventBuffer
@@ -23,11 +21,11 @@ class Inbox:
         """Process an event of a connection. Never raises and never waits."""
         if self.answers.is_to_our_own(event):
             return
-        emitted: Iterable[AnyStreamEvent] = self.recovery.take(event) if self.recovery else (event,)
-        for each in emitted:
-            self.ledger.record(each)
-            self.answers.offer(each)
-            self.buffer.put(each)
+        if self.recovery is None:
+            self._emit(event)
+        else:
+            for each in self.recovery.take(event):
+                self._emit(each)
 
     def close(self, error: Exception | None, *, lost: AudioGapEvent | None) -> None:
         """End the stream, after the audio that its end costs or, without an error, the end of a turn that it cuts off."""
@@ -40,3 +38,8 @@ class Inbox:
             self.ledger.record(turn)
             self.buffer.put(turn)
         self.buffer.close(error)
+
+    def _emit(self, event: AnyStreamEvent) -> None:
+        self.ledger.record(event)
+        self.answers.offer(event)
+        self.buffer.put(event)

@@ -21,6 +21,7 @@ from deepgram_stream_iter._events import (
 )
 from deepgram_stream_iter._recovery.turns import Turns
 from deepgram_stream_iter._recovery.words import is_before, place_of, text_of
+from deepgram_stream_iter._unread import changed, last_word
 from deepgram_stream_iter._words import Word
 
 _ROUNDING_SECONDS = 2e-6
@@ -54,7 +55,7 @@ class Deduplicator:
     @property
     def finalized_seconds(self) -> float:
         """Until where every channel is transcribed for good."""
-        ends = (self._channels[index].final_end for index in range(self._channel_count))
+        ends = [self._channels[index].final_end for index in range(self._channel_count)]
         return max(self._begin_seconds, self._turns.finalized_seconds, min(ends))
 
     def resume(self, begin_seconds: float) -> None:
@@ -87,7 +88,7 @@ class Deduplicator:
             # A Finalize of this connection waits for its answer, whatever that says.
             if not (is_endpoint or is_silence or event.from_finalize):
                 return None
-            new = replace(new, speech_final=is_endpoint)
+            new = changed(new, speech_final=is_endpoint)
         if new.is_final:
             channel.final_end = max(channel.final_end, _end(new))
             if new.transcript:
@@ -132,7 +133,7 @@ def _end(event: TranscriptEvent) -> float:
 
 def _last_word(event: TranscriptEvent) -> float:
     """Return the middle of the last word, or where its segment begins if nobody knows."""
-    place = place_of(event.words[-1]) if event.words else None
+    place = place_of(last_word(event))
     return place.middle if place else event.start or 0.0
 
 
@@ -146,4 +147,4 @@ def _after(event: TranscriptEvent, seconds: float) -> TranscriptEvent:
         words = tuple(word for word in event.words if not is_before(word, seconds))
         text = event.transcript if len(words) == len(event.words) else text_of(words)
     end = max(event.end, seconds)
-    return replace(event, words=words, transcript=text, start=seconds, duration=end - seconds)
+    return changed(event, words=words, transcript=text, start=seconds, duration=end - seconds)

@@ -41,15 +41,20 @@ class Recovery:
 
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
         """Return what the session hands out for an event of the connection; nothing where it says nothing new."""
-        before = self._deduplicator.finalized_seconds
         event = self._timeline.place(event)
+        if isinstance(event, TranscriptEvent) and not event.is_final:
+            # It finalizes nothing and ends no utterance.
+            new = self._deduplicator.take(event)
+            return [] if new is None else [new]
+        before = self._deduplicator.finalized_seconds
         self._utterances.heard(event)
         new = self._deduplicator.take(event)
         if new is None:
             return []
-        if _is_final(new) and (new.transcript or self._deduplicator.finalized_seconds > before):
+        finalized = self._deduplicator.finalized_seconds
+        if _is_final(new) and (new.transcript or finalized > before):
             self._back_off.progress()
-        self.memory.finalized(self._deduplicator.finalized_seconds)
+        self.memory.finalized(finalized)
         end = self._utterances.end_before(new)
         return [new] if end is None else [end, new]
 

@@ -6,8 +6,6 @@ and this place is added to every time that comes back.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from deepgram_stream_iter._events import (
     AnyStreamEvent,
     MetadataEvent,
@@ -16,10 +14,16 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
-from deepgram_stream_iter._words import Word
+from deepgram_stream_iter._unread import moved
 
-_DIGITS = 6
-"""Times are rounded to a microsecond, because sums of floats are not exact; a sample is far longer."""
+_TIMES: dict[type, tuple[str, ...]] = {
+    TranscriptEvent: ("start",),
+    TurnStateEvent: ("start", "end"),
+    SpeechStartedEvent: ("timestamp",),
+    UtteranceEndEvent: ("last_word_end",),
+    MetadataEvent: ("duration",),
+}
+"""The fields that are places in the audio, apart from those of words."""
 
 
 class Timeline:
@@ -37,30 +41,10 @@ class Timeline:
     def place(self, event: AnyStreamEvent) -> AnyStreamEvent:
         """Return the event with its times on the session's clock; `raw` stays as it was."""
         if self._offset_seconds:
-            event = self._moved(event)
-        if isinstance(event, (TranscriptEvent, TurnStateEvent)) and event.end is not None:
-            self.heard_seconds = max(self.heard_seconds, event.end)
+            times = next((names for kind, names in _TIMES.items() if isinstance(event, kind)), None)
+            event = event if times is None else moved(event, self._offset_seconds, *times)
+        if isinstance(event, (TranscriptEvent, TurnStateEvent)):
+            end = event.end
+            if end is not None and end > self.heard_seconds:
+                self.heard_seconds = end
         return event
-
-    def _moved(self, event: AnyStreamEvent) -> AnyStreamEvent:
-        if isinstance(event, TranscriptEvent):
-            return replace(event, start=self._at(event.start), words=self._words(event.words))
-        if isinstance(event, TurnStateEvent):
-            return replace(
-                event, start=self._at(event.start), end=self._at(event.end), words=self._words(event.words)
-            )
-        if isinstance(event, SpeechStartedEvent):
-            return replace(event, timestamp=self._at(event.timestamp))
-        if isinstance(event, UtteranceEndEvent):
-            return replace(event, last_word_end=self._at(event.last_word_end))
-        if isinstance(event, MetadataEvent):
-            return replace(event, duration=self._at(event.duration))
-        return event
-
-    def _words(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
-        return tuple(word._replace(start=self._at(word.start), end=self._at(word.end)) for word in words)
-
-    def _at(self, seconds: float | None) -> float | None:
-        if seconds is None or seconds < 0:  # Deepgram says -1 where there was no word
-            return seconds
-        return round(self._offset_seconds + seconds, _DIGITS)

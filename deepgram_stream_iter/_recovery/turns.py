@@ -15,6 +15,7 @@ from deepgram_stream_iter._events import (
 )
 from deepgram_stream_iter._recovery.words import is_before, text_of
 from deepgram_stream_iter._transcript import unconfirmed_end
+from deepgram_stream_iter._unread import changed
 from deepgram_stream_iter._words import Word
 
 _ONSET_SECONDS = 3.0
@@ -45,7 +46,7 @@ class Turns:
     def take(self, event: TurnEvent) -> TurnEvent | None:
         """Return the event as one of the session's turns; None where it says nothing new."""
         if event.turn_index is not None and self._index_offset:
-            event = replace(event, turn_index=event.turn_index + self._index_offset)
+            event = changed(event, turn_index=event.turn_index + self._index_offset)
         if self._cut is not None:
             if event.turn_index == self._cut.turn_index:
                 is_end = isinstance(event, EndOfTurnEvent)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from deepgram_stream_iter._events import AnyStreamEvent, TranscriptEvent, UtteranceEndEvent
 from deepgram_stream_iter._recovery.words import Place, place_of
+from deepgram_stream_iter._unread import last_word
 from deepgram_stream_iter._words import Word
 
 _DEFAULT_ENDPOINTING = "10"
@@ -55,7 +56,7 @@ class CutUtterances:
         if event.transcript or event.speech_final or missing:
             self._forget(channel)
         if event.transcript and not event.speech_final and event.end is not None:
-            self._open[channel] = _last_word(event.words, event.end)
+            self._open[channel] = _last_word(event, event.end)
         return missing
 
     def _shows_pause(self, final: TranscriptEvent, last_word_end: float) -> bool:
@@ -75,10 +76,9 @@ class CutUtterances:
         self._cut.pop(channel, None)
 
 
-def _last_word(words: Sequence[Word], segment_end: float) -> Place:
-    """Return where the last of the words is: at the end of their segment where nobody knows."""
-    place = place_of(words[-1]) if words else None
-    return place or Place(segment_end, segment_end)
+def _last_word(final: TranscriptEvent, segment_end: float) -> Place:
+    """Return where the last word of a segment is: at its end where nobody knows."""
+    return place_of(last_word(final)) or Place(segment_end, segment_end)
 
 
 def _is_same(word: Word, last: Place) -> bool:

@@ -16,9 +16,9 @@ class Place(NamedTuple):
     end: float
 
 
-def place_of(word: Word) -> Place | None:
-    """Return where a word is; None for one without times."""
-    if word.start is None or word.end is None:
+def place_of(word: Word | None) -> Place | None:
+    """Return where a word is; None for one without times, or where there is none."""
+    if word is None or word.start is None or word.end is None:
         return None
     return Place((word.start + word.end) / 2, word.end)
 

@@ -58,8 +58,10 @@ class Receiving(SessionBase):
         """Iterate whole utterances (Nova, by channel) or turns (Flux) instead of events.
 
         Deepgram's rule: an utterance ends with `speech_final`, else with `UtteranceEnd`, else with the stream
-        (`confirmed=False`). Ends, raises and is cancelled as iterating the session does, which it is.
+        (`confirmed=False`). Ends, raises and is cancelled as iterating the session does, which it is. Words of finals are
+        kept from the first call on: an utterance that was open then has its whole text, and the words since.
         """
+        self._assembler.keeps_words = True
         return _Utterances(self._next_utterance)
 
     @property

@@ -13,10 +13,10 @@ FLUSHED = StreamEvent.Transcript(is_final=True, from_finalize=True)
 def test_an_answer_to_a_finalize_of_the_applications() -> None:
     """It does not answer the one at the end: a server that restarts then has not said all."""
     closing = Closing(some_settings(reconnect=Reconnect()))
-    closing.record(FLUSHED, "v1")
+    closing.record(FLUSHED)
     closing.asked = True
     assert not closing.is_agreed(1000, "v1")
-    closing.record(FLUSHED, "v1")
+    closing.record(FLUSHED)
     assert closing.is_agreed(1000, "v1")
 
 
@@ -25,6 +25,6 @@ def test_a_failure_of_the_sdk_under_an_ordinary_close() -> None:
     closing = Closing(some_settings())
     closing.asked = True
     assert closing.end((1000, ""), ValueError("no JSON"), "v1", "").error is not None
-    closing.record(StreamEvent.Metadata(), "v1")
+    closing.record(StreamEvent.Metadata())
     assert closing.end((1000, ""), ValueError("no JSON"), "v1", "").error is not None
     assert closing.end((1006, ""), ValueError("the socket"), "v1", "").drained

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TurnEvent
+from deepgram_stream_iter._adapters.decode import decode
+from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnEvent
 from deepgram_stream_iter._transcript import Utterance, UtteranceAssembler, unconfirmed_end
 from deepgram_stream_iter._words import Word
 
@@ -55,6 +57,28 @@ def final(text: str, start: float = 0.0, *, speech_final: bool = False, channel:
     )
 
 
+class Message:
+    """A message as the SDK hands it out: an object, which tells when it is gone."""
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        self.__dict__.update(fields)
+
+
+def result(text: str, start: float, *, speech_final: bool = False) -> dict[str, object]:
+    """Make the message of a final of one second."""
+    words = [{"word": word} for word in text.split()]
+    channel = {"alternatives": [{"transcript": text, "words": words}]}
+    flags = {"is_final": True, "speech_final": speech_final}
+    return {"type": "Results", "start": start, "duration": 1.0, "channel": channel, **flags}
+
+
+def decoded(text: str, start: float, *, speech_final: bool = False) -> TranscriptEvent:
+    """Make a final as a message brings it."""
+    event = decode(Message(result(text, start, speech_final=speech_final)))
+    assert isinstance(event, TranscriptEvent)
+    return event
+
+
 def utterance_end(channel: int = 0) -> AnyStreamEvent:
     """Make an UtteranceEnd."""
     return StreamEvent.UtteranceEnd(channel_index=channel)
@@ -63,6 +87,7 @@ def utterance_end(channel: int = 0) -> AnyStreamEvent:
 def fed(events: Sequence[AnyStreamEvent]) -> tuple[UtteranceAssembler, list[Utterance]]:
     """Feed a new assembler; give it, and what the events complete."""
     assembler = UtteranceAssembler()
+    assembler.keeps_words = True
     return assembler, [utterance for event in events if (utterance := assembler.add(event)) is not None]
 
 
@@ -159,6 +184,38 @@ def test_an_utterance_spans_its_segments() -> None:
     assert [word.word for word in utterance.words] == ["one", "two", "three"]
     assert (utterance.start, utterance.end) == (1.0, 3.5)
     assert (utterance.channel_index, utterance.turn_index, utterance.confirmed) == (0, None, True)
+
+
+def test_words_that_nobody_asks_for() -> None:
+    """Words are read only for utterances, from where they are asked for on; the text is always the whole."""
+    first, second = decoded("one", 0.0), decoded("two", 1.0, speech_final=True)
+    assembler = UtteranceAssembler()
+    assert assembler.add(first) is None
+    assembler.keeps_words = True
+    utterance = assembler.add(second)
+    assert utterance is not None
+    assert (utterance.text, utterance.words) == ("one two", second.words)
+    assert "words" not in vars(first)
+
+
+@pytest.mark.parametrize("keeps_words", [False, True])
+@pytest.mark.parametrize("kind", ["Results", "TurnInfo"])
+def test_no_message_is_kept(kind: str, keeps_words: bool) -> None:  # noqa: FBT001  (a parameter of the test)
+    """Of finals, in an utterance that is open, and of a turn that has ended, nothing of the SDK stays alive."""
+    turn: dict[str, object] = {
+        "type": "TurnInfo",
+        "event": "EndOfTurn",
+        "transcript": "one",
+        "words": [{"word": "one"}],
+    }
+    message = Message(turn if kind == "TurnInfo" else result("one", 0.0))
+    gone = weakref.ref(message)
+    assembler = UtteranceAssembler()
+    assembler.keeps_words = keeps_words
+    assembler.add(decode(message))
+    del message
+    assert gone() is None
+    assert assembler.text == "one"
 
 
 @given(turns=FLUX)

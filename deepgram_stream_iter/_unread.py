@@ -1,0 +1,83 @@
+"""Events as messages bring them: their words stay unread until somebody asks, and are kept from then on. Pure.
+
+This is the only file that touches the `__dict__` of an event. What it leaves out there is found where Python looks next, on
+the class: the default of a field, or `Unread`, which reads the words. So nobody sees a difference: not `==`, `repr`, `replace`,
+`copy`, `pickle` or a pattern, which all ask for the words or take along what they are read from.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from deepgram_stream_iter._reading import items
+from deepgram_stream_iter._words import Seconds, Word, at, read_words
+
+E = TypeVar("E")
+
+_GIVEN, _OFFSET = "_given_words", "_offset_seconds"
+"""What the words are read from, and what their times are moved by."""
+
+
+class _Unread:
+    """Reads the words of an event. As it has no `__set__`, the words in the event's `__dict__` come before it."""
+
+    def __get__(self, event: object, kind: type | None = None) -> tuple[Word, ...]:
+        if event is None:
+            return ()  # what a dataclass asks the class for: the default
+        fields = event.__dict__
+        words = fields["words"] = read_words(fields.get(_GIVEN), fields.get(_OFFSET, 0.0))
+        return words
+
+
+def words_when_asked() -> tuple[Word, ...]:
+    """Return the default of a field `words`, by which an event reads its words when it is asked for them."""
+    return cast("tuple[Word, ...]", _Unread())
+
+
+def made(kind: type[E], raw: object, words: object, /, **fields: object) -> E:
+    """Return an event of a message, of fields that are not checked, and of words that are not read yet.
+
+    Takes 0.6 us, where the `__init__` of a frozen dataclass of twelve fields takes 2.0.
+    """
+    fields["raw"] = raw
+    if words:
+        fields[_GIVEN] = words
+    event = object.__new__(kind)
+    object.__setattr__(event, "__dict__", fields)
+    return event
+
+
+def last_word(event: object) -> Word | None:
+    """Return the last word of an event without reading all others; None where it has none."""
+    words: tuple[Word, ...] | None = event.__dict__.get("words")
+    if words is None:
+        words = read_words(items(event.__dict__.get(_GIVEN))[-1:], event.__dict__.get(_OFFSET, 0.0))
+    return words[-1] if words else None
+
+
+def changed(event: E, **fields: object) -> E:
+    """Return the event with other fields, as `dataclasses.replace` does; words that are not read stay so."""
+    other = object.__new__(type(event))
+    other.__dict__.update(event.__dict__, **fields)
+    return other
+
+
+def without_message(event: E) -> E:
+    """Return the event without its words and `raw`, so that whoever keeps it does not keep the SDK's message."""
+    other = changed(event, raw=None, words=())
+    other.__dict__.pop(_GIVEN, None)
+    return other
+
+
+def moved(event: E, offset_seconds: Seconds, *times: str) -> E:
+    """Return the event on a clock that is so far ahead: the fields of these names, and its words."""
+    fields: dict[str, object] = {name: at(getattr(event, name), offset_seconds) for name in times}
+    words: tuple[Word, ...] | None = event.__dict__.get("words")
+    if words is not None:
+        fields["words"] = tuple(
+            word._replace(start=at(word.start, offset_seconds), end=at(word.end, offset_seconds))
+            for word in words
+        )
+    elif _GIVEN in event.__dict__:
+        fields[_OFFSET] = offset_seconds
+    return changed(event, **fields)
