@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
@@ -55,6 +55,12 @@ def take(buffer: EventBuffer) -> AnyStreamEvent:
         event: AnyStreamEvent = done.value
         return event
     raise AssertionError("get() waited")
+
+
+def assert_waits(getting: Coroutine[object, None, AnyStreamEvent]) -> None:
+    """Let a get() find nothing, and leave it."""
+    getting.send(None)
+    getting.close()
 
 
 def drain(buffer: EventBuffer) -> list[AnyStreamEvent]:
@@ -125,6 +131,8 @@ def test_any_sequence_of_puts_and_gets(overflow: Overflow, steps: Steps, max_siz
                         await buffer.wait_for_room()
                 elif inside:
                     assert take(buffer) is inside.pop(0)
+                else:
+                    assert_waits(buffer.get())
                 assert buffer.size == len(inside) <= max_size
             assert buffer.interims_coalesced == (len(lost) if overflow == "coalesce" else 0)
             assert buffer.dropped == (len(lost) if overflow == "drop_oldest" else 0)
@@ -169,6 +177,21 @@ async def test_which_interims_go(events: list[AnyStreamEvent], kept: list[int]) 
         buffer.close()
         assert list(map(id, drain(buffer))) == [id(events[position]) for position in kept]
         assert (buffer.interims_coalesced, buffer.dropped, buffer.size_max) == (1, 0, 2)
+
+
+async def test_a_superseded_interim_is_handed_out_while_there_is_room() -> None:
+    """A buffer that was full gives up superseded interims only when it is full again, and only those still inside."""
+    with a_buffer(3, "coalesce") as buffer:
+        for start in range(4):
+            buffer.put(interim(start))  # which costs the first
+        assert take(buffer) == interim(1)
+        buffer.put(interim(2))
+        assert take(buffer) == interim(2)
+        for start in (4, 5):
+            buffer.put(interim(start))  # which costs the one of 3
+        assert buffer.interims_coalesced == 2
+        buffer.close()
+        assert drain(buffer) == [interim(2), interim(4), interim(5)]
 
 
 async def test_an_error_comes_last() -> None:
@@ -227,6 +250,43 @@ async def test_cancelling_a_get_loses_nothing() -> None:
         with pytest.raises(asyncio.CancelledError):
             await getting
         assert await buffer.get() is ONE
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_cancelling_a_get_in_any_tick(ticks: int) -> None:
+    """Whenever a get() is cancelled around the arrival of an event, it has returned the event or the next one does."""
+    with a_buffer() as buffer:
+        getting = asyncio.create_task(buffer.get())
+        asyncio.get_running_loop().call_soon(buffer.put, ONE)
+        for _ in range(ticks):
+            await checkpoint()
+        getting.cancel()
+        (got,) = await asyncio.gather(getting, return_exceptions=True)
+        assert got is ONE or (await buffer.get()) is ONE
+        assert buffer.size == 0
+
+
+async def test_an_event_for_a_get_that_was_just_cancelled() -> None:
+    """An event, and the end, that come before a cancelled get() has noticed are there for the next one."""
+    with a_buffer() as buffer:
+        getting = asyncio.create_task(buffer.get())
+        await checkpoint()
+        getting.cancel()
+        buffer.put(ONE)
+        buffer.close()
+        await asyncio.gather(getting, return_exceptions=True)
+        assert drain(buffer) == [ONE]
+
+
+async def test_a_callback_wakes_who_waits() -> None:
+    """What no task does, but a callback of the event loop, reaches a waiting consumer too: an event, then the end."""
+    with a_buffer() as buffer:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0, buffer.put, ONE)
+        assert await buffer.get() is ONE
+        loop.call_later(0, buffer.close)
+        with pytest.raises(EndOfEvents):
+            await buffer.get()
 
 
 async def test_cancelling_anyios_receive_loses_an_item() -> None:
@@ -324,6 +384,22 @@ async def test_several_who_wait_all_go_on() -> None:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         assert went_on == [True, True]
+
+
+async def test_one_who_waits_is_cancelled_alone() -> None:
+    """Of several that wait for room, one is cancelled: the other goes on when there is some, and nothing of them stays."""
+    with a_buffer() as buffer:
+        buffer.put(ONE)
+        buffer.put(TWO)
+        cancelled, waiting = (asyncio.create_task(buffer.wait_for_room()) for _ in range(2))
+        await checkpoint()
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        await checkpoint()
+        assert (cancelled.cancelled(), waiting.done()) == (True, False)
+        take(buffer)
+        await waiting
+        assert not buffer._producers
 
 
 async def test_room_in_the_tick_of_the_time_out() -> None:
