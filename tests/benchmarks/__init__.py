@@ -1,0 +1,1 @@
+"""What this package costs above the SDK: `python -m tests.benchmarks`."""

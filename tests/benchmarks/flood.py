@@ -1,0 +1,156 @@
+"""Floods: messages as fast as they are taken, and audio as fast as it goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from . import consumers
+from .consumers import Way, attached, iterated, overflowing, plain, read, reconnected, reconnecting
+from .dialects import IS_LEGACY, VERSION, Sdk, installed
+from .messages import UTTERANCE
+from .report import Row, ratios
+from .server import Server
+
+_RUN_SECONDS, _QUICK_RUN_SECONDS = 0.5, 0.25
+"""A run of the baseline takes so long: the older the SDK, the fewer messages are that."""
+_MOST_MESSAGES = 3000
+_TRIAL_MESSAGES = 100
+_HANGING_SECONDS = 60.0
+"""A run that takes longer hangs."""
+_LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A way that is measured, and what it is compared with."""
+
+    group: str
+    name: str
+    way: Way
+    bound: float | None = None
+    """The ratio to the first of the group that is to be reached."""
+    is_quick: bool = False
+
+
+NOVA, FLUX, SEND = "20-word Results", "20-word TurnInfo (Flux)", "20 ms frames sent"
+MODELS = {NOVA: "nova-flood", FLUX: "flux-flood", SEND: "nova-quiet"}
+
+
+def entries(sdk: Sdk) -> list[Entry]:
+    """Return what is measured on the installed SDK; the first of each group is what the others are compared with."""
+    every = [
+        Entry(NOVA, sdk.baseline, consumers.BASELINE, None, is_quick=True),
+        Entry(NOVA, "raw websockets and json.loads", consumers.raw),
+        Entry(NOVA, "SDK callback that keeps nothing", consumers.callback),
+        Entry(NOVA, "naive anyio stream from the callback", consumers.naive_anyio),
+        Entry(NOVA, "naive asyncio.Queue from the callback", consumers.naive_queue),
+        Entry(NOVA, "session: plain", iterated(plain()), 1.05, is_quick=True),
+        Entry(NOVA, "session: attached", iterated(attached), 1.05, is_quick=True),
+        Entry(NOVA, "session: reconnecting", iterated(reconnecting), 1.05, is_quick=True),
+        Entry(NOVA, "session: after a reconnection", iterated(reconnected), 1.05),
+        Entry(NOVA, "session: every word read", read(plain()), 1.08, is_quick=True),
+        Entry(NOVA, "session: every word read after a reconnection", read(reconnected), 1.08),
+        Entry(NOVA, "session: utterances()", consumers.utterances, 1.08, is_quick=True),
+        Entry(NOVA, "session: overflow='wait'", iterated(overflowing("wait")), 1.05),
+        Entry(NOVA, "session: overflow='drop_oldest'", iterated(overflowing("drop_oldest")), 1.05),
+        Entry(NOVA, "session: overflow='error'", iterated(overflowing("error")), 1.05),
+        Entry(FLUX, sdk.baseline, consumers.BASELINE, None, is_quick=True),
+        Entry(FLUX, "raw websockets and json.loads", consumers.raw),
+        Entry(FLUX, "SDK callback that keeps nothing", consumers.callback),
+        Entry(FLUX, "naive asyncio.Queue from the callback", consumers.naive_queue),
+        Entry(FLUX, "session: plain", iterated(plain()), 1.05, is_quick=True),
+        Entry(FLUX, "session: attached", iterated(attached), 1.05),
+        Entry(FLUX, "session: reconnecting", iterated(reconnecting), 1.05),
+        Entry(FLUX, "session: every word read", read(plain()), 1.08),
+        Entry(FLUX, "session: utterances()", consumers.utterances, 1.08),
+        Entry(SEND, "SDK's send_media()", consumers.sdk_send, None, is_quick=True),
+        Entry(SEND, "session: send()", consumers.session_send(plain()), 1.05, is_quick=True),
+        Entry(
+            SEND, "session: send(), audio kept to be sent again", consumers.session_send(consumers.keeping)
+        ),
+    ]
+    distinct = {
+        (entry.group, entry.name): entry for entry in reversed(every)
+    }  # a baseline may be a row of its own
+    return [entry for entry in reversed(distinct.values()) if not IS_LEGACY or entry.group != FLUX]
+
+
+class Costs:
+    """The CPU seconds a message of each entry, round by round."""
+
+    def __init__(self, sdk: Sdk, measured: list[Entry], run_seconds: float) -> None:
+        self._sdk, self._run_seconds = sdk, run_seconds
+        self.seconds: dict[Entry, list[float]] = {entry: [] for entry in measured}
+        self._first: dict[str, Entry] = {}  # of each group
+        for entry in measured:
+            self._first.setdefault(entry.group, entry)
+        self._counts: dict[str, int] = {}  # messages a run, by group
+
+    async def warm_up(self) -> None:
+        """Find out how many messages make a run, and run every entry once."""
+        for group, entry in self._first.items():
+            await self._run(entry, _TRIAL_MESSAGES)
+            fitting = int(self._run_seconds / await self._run(entry, _TRIAL_MESSAGES))
+            self._counts[group] = min(fitting, _MOST_MESSAGES) // UTTERANCE * UTTERANCE
+        for entry in self.seconds:
+            await self._run(entry, self._counts[entry.group])
+
+    async def add_round(self) -> None:
+        """Run every entry once, each time in another order; what the others are compared with twice."""
+        order = deque([*self.seconds, *self._first.values()])
+        order.rotate(len(self.seconds[order[0]]) * 3)
+        taken: dict[Entry, list[float]] = {entry: [] for entry in self.seconds}
+        for entry in order:
+            taken[entry].append(await self._run(entry, self._counts[entry.group]))
+        for entry, seconds in taken.items():
+            self.seconds[entry].append(statistics.mean(seconds))
+
+    async def _run(self, entry: Entry, count: int) -> float:
+        gc.collect()
+        taking = entry.way(self._sdk, f"{MODELS[entry.group]}.{count}", count)
+        return await asyncio.wait_for(taking, _HANGING_SECONDS) / count
+
+    def rows(self) -> list[Row]:
+        """Return what came out."""
+        return [
+            Row.of_ratios(
+                entry.group,
+                entry.name,
+                [seconds * 1e6 for seconds in costs],
+                ratios(costs, self.seconds[self._first[entry.group]]),
+                unit="us",
+                bound=entry.bound,
+                sdk=VERSION,
+            )
+            for entry, costs in self.seconds.items()
+        ]
+
+
+def measure(
+    server: Server, rounds: int, *, seconds: float | None = None, is_quick: bool = False
+) -> list[Row]:
+    """Run so many rounds, or as many as fit into so many seconds."""
+    began = time.monotonic()
+
+    async def run() -> list[Row]:
+        sdk = installed(server.url)
+        measured = [entry for entry in entries(sdk) if entry.is_quick or not is_quick]
+        costs = Costs(sdk, measured, _QUICK_RUN_SECONDS if is_quick else _RUN_SECONDS)
+        await costs.warm_up()
+        took = 0.0
+        for number in range(rounds):
+            if seconds is not None and number >= _LEAST_ROUNDS and time.monotonic() - began + took > seconds:
+                break
+            round_began = time.monotonic()
+            await costs.add_round()
+            took = time.monotonic() - round_began
+            print(f"  round {number + 1}: {took:.1f} s", file=sys.stderr)
+        return costs.rows()
+
+    return asyncio.run(run())
