@@ -12,6 +12,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from . import details, flood, generations, memory, scale
@@ -105,17 +106,27 @@ def _measure(given: argparse.Namespace) -> list[Row]:
 
 
 def _drawn(rows: list[Row], measured_on: dict[str, str]) -> str:
-    """Return the chart of the floods: all of the newest SDK that was measured, and the plain session of the others."""
-    newest = max({row.sdk for row in rows}, key=lambda version: [int(part) for part in version.split(".")])
+    """Return the chart of the floods: all of the newest SDK that was measured, and the plain session on each."""
+    versions = sorted({row.sdk for row in rows}, key=lambda version: int(version.partition(".")[0]))
+    newest = versions[-1]
     sections = [
         (group, [row for row in rows if (row.group, row.sdk) == (group, newest)])
         for group in (flood.NOVA, flood.FLUX)
     ]
+    if versions[1:]:
+        plain = [row for row in rows if (row.group, row.name) == (flood.NOVA, flood.PLAIN)]
+        on_each = [replace(row, name=f"{flood.PLAIN}, SDK {row.sdk}") for row in plain]
+        sections.append((f"{flood.NOVA}, on older SDKs too", on_each))
     return chart(
         sections,
         [
-            f"a flood of messages, in alternation with deepgram-sdk {newest}'s own async for; medians, and the range of the rounds",
-            f"{measured_on['python']}, {measured_on['machine']}, the server in a process of its own; shorter is better",
+            f"a flood, in alternation with deepgram-sdk {newest} itself; medians and ranges of the rounds; shorter is better",
+            f"{measured_on['python']}, {measured_on['machine']}, the server in a process of its own",
+            *(
+                ["SDK 4 has no async for: there it is its callback that keeps nothing"]
+                if versions[0] < "5"
+                else []
+            ),
         ],
     )
 

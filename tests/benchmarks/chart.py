@@ -9,7 +9,7 @@ from html import escape
 from .report import Row
 
 _WIDTH, _MARGIN, _NAMES, _LINE, _BAR = 760, 24, 268, 24, 13
-_HEAD, _SECTION, _FOOT = 84, 38, 40
+_HEAD, _SECTION, _FOOT = 64, 38, 40
 _VALUES = 58
 """Room for the number behind the longest bar."""
 _SEEN = 0.005
@@ -41,7 +41,7 @@ def chart(sections: Sequence[tuple[str, Sequence[Row]]], subtitle: Sequence[str]
     """Return the bars of each section's rows, under a title that says what they mean."""
     shown = [(name, [row for row in rows if row.ratio is not None]) for name, rows in sections]
     shown = [(name, rows) for name, rows in shown if rows]
-    most = max((row.ratio_max or 0.0 for _, rows in shown for row in rows), default=1.0)
+    most = max((row.ratio_max or row.ratio or 0.0 for _, rows in shown for row in rows), default=1.0)
     top = max(1.25, math.ceil(most * 4) / 4)
     left, wide = _MARGIN + _NAMES, _WIDTH - 2 * _MARGIN - _NAMES - _VALUES
     head = _HEAD + 17 * (len(subtitle) - 1)
@@ -51,14 +51,15 @@ def chart(sections: Sequence[tuple[str, Sequence[Row]]], subtitle: Sequence[str]
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title">',
         f"<style>{_STYLE}</style>",
         f'<rect class="page" x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1}" rx="8"/>',
-        _text(_MARGIN, 36, "CPU time a message, times the SDK's own", "title", 'id="title"'),
+        _text(_MARGIN, 36, "CPU time a message, times the SDK's own async for", "title", 'id="title"'),
+        *_legend(),
         *(_text(_MARGIN, 58 + 17 * index, line, "quiet") for index, line in enumerate(subtitle)),
     ]
 
     def x(ratio: float) -> float:
         return round(left + ratio / top * wide, 1)
 
-    begin, end = head + 10, height - _FOOT + 6
+    begin, end = head + 12, height - _FOOT + 6
     step = 0.25 if top <= 2 else 0.5
     for mark in (step * number for number in range(int(top / step) + 1)):
         if mark != 1:
@@ -76,7 +77,8 @@ def chart(sections: Sequence[tuple[str, Sequence[Row]]], subtitle: Sequence[str]
 
 
 def _bar(row: Row, x: Callable[[float], float], y: float) -> list[str]:
-    ratio, least, most = row.ratio or 0.0, row.ratio_min or 0.0, row.ratio_max or 0.0
+    ratio = row.ratio or 0.0
+    least, most = row.ratio_min or ratio, row.ratio_max or ratio
     kind = "ours" if row.name.startswith("session") else "other"
     begin, middle = x(0), y + _BAR / 2
     lines = [
@@ -85,7 +87,17 @@ def _bar(row: Row, x: Callable[[float], float], y: float) -> list[str]:
     ]
     if most - least > _SEEN:
         lines.append(f'<line class="range" x1="{x(least)}" x2="{x(most)}" y1="{middle}" y2="{middle}"/>')
-    return [*lines, _text(max(x(most), x(ratio)) + 6, y + _BAR - 2, f"{ratio:.2f}")]
+    return [*lines, _text(x(most) + 6, y + _BAR - 2, f"{ratio:.2f}")]
+
+
+def _legend() -> list[str]:
+    x = _WIDTH - _MARGIN - 200
+    return [
+        f'<rect class="ours" x="{x}" y="25" width="{_BAR}" height="{_BAR}" rx="2"/>',
+        _text(x + 19, 36, "this package", "quiet"),
+        f'<rect class="other" x="{x + 110}" y="25" width="{_BAR}" height="{_BAR}" rx="2"/>',
+        _text(x + 129, 36, "without it", "quiet"),
+    ]
 
 
 def _text(x: float, y: float, text: str, kind: str = "", more: str = "") -> str:

@@ -100,8 +100,6 @@ def measure_full_buffer(server: Server) -> list[Row]:
                     value=cost * 1e6,
                     unit="us",
                     ratio=cost / first,
-                    ratio_min=cost / first,
-                    ratio_max=cost / first,
                     bound=_CONSTANT if size > _SIZES[0] else None,
                 )
             )

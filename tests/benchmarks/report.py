@@ -79,7 +79,7 @@ def table(rows: Sequence[Row]) -> str:
             section = row.sdk, row.group
             lines += ["", f"SDK {row.sdk}: {row.group}"]
         ratio = "" if row.ratio is None else f"{row.ratio:7.3f}"
-        spread = "" if row.ratio is None else f"{row.ratio_min:.3f} to {row.ratio_max:.3f}"
+        spread = "" if row.ratio_min is None else f"{row.ratio_min:.3f} to {row.ratio_max:.3f}"
         target = "" if row.bound is None else f"{row.bound:g} {'reached' if row.is_reached else 'MISSED'}"
         line = (
             f"  {row.name:48} {row.value:10.2f} {row.unit:8} {ratio:>7}  {spread:16} {target:14} {row.note}"

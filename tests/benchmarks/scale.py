@@ -92,7 +92,8 @@ def _rows(group: str, seen: dict[str, list[dict[str, Any]]]) -> list[Row]:
             )
             if column == "gc_ms":
                 counts = " ".join(str(one) for one in those[-1]["collections"])
-                rows.append(_row(group, f"collections a generation: {_NAMES[way]}", 0, "", note=counts))
+                total = sum(those[-1]["collections"])
+                rows.append(_row(group, f"garbage collections: {_NAMES[way]}", total, "", note=counts))
     ours, theirs = seen["session"], seen[_OWN]
     for column in ("idle_kib", "busy_kib"):
         above = [mine[column] - other[column] for mine, other in zip(ours, theirs, strict=True)]
