@@ -170,26 +170,32 @@ async def _timed(send: Send, consumed: Awaitable[object]) -> float:
 # Sending
 
 
-async def sdk_send(sdk: Sdk, model: str, count: int) -> float:
+def sdk_send(*, pausing: bool = False) -> Way:
     """Send with the SDK's own method."""
-    async with sdk.listen(model, _ignore) as send:
-        return await _sent(send, count)
-
-
-def session_send(session_of: Session) -> Way:
-    """Send with the session's."""
 
     async def way(sdk: Sdk, model: str, count: int) -> float:
-        async with session_of(sdk, model) as session:
-            return await _sent(session.send, count)
+        async with sdk.listen(model, _ignore) as send:
+            return await _sent(send, count, pausing=pausing)
 
     return way
 
 
-async def _sent(send: Send, count: int) -> float:
+def session_send(session_of: Session, *, pausing: bool = False) -> Way:
+    """Send with the session's."""
+
+    async def way(sdk: Sdk, model: str, count: int) -> float:
+        async with session_of(sdk, model) as session:
+            return await _sent(session.send, count, pausing=pausing)
+
+    return way
+
+
+async def _sent(send: Send, count: int, *, pausing: bool) -> float:
     began = time.process_time()
     for _ in range(count):
         await send(FRAME)
+        if pausing:
+            await asyncio.sleep(0)
     return time.process_time() - began
 
 

@@ -39,7 +39,9 @@ class Entry:
 
 
 NOVA, FLUX, SEND = "20-word Results", "20-word TurnInfo (Flux)", "20 ms frames sent"
-MODELS = {NOVA: "nova-flood", FLUX: "flux-flood", SEND: "nova-quiet"}
+SEND_TURNS = "20 ms frames sent, one a turn of the event loop"
+PLAIN = "session: plain"
+MODELS = {NOVA: "nova-flood", FLUX: "flux-flood", SEND: "nova-quiet", SEND_TURNS: "nova-quiet"}
 
 
 def entries(sdk: Sdk) -> list[Entry]:
@@ -50,7 +52,7 @@ def entries(sdk: Sdk) -> list[Entry]:
         Entry(NOVA, "SDK callback that keeps nothing", consumers.callback),
         Entry(NOVA, "naive anyio stream from the callback", consumers.naive_anyio),
         Entry(NOVA, "naive asyncio.Queue from the callback", consumers.naive_queue),
-        Entry(NOVA, "session: plain", iterated(plain()), 1.05, is_quick=True),
+        Entry(NOVA, PLAIN, iterated(plain()), 1.05, is_quick=True),
         Entry(NOVA, "session: attached", iterated(attached), 1.05, is_quick=True),
         Entry(NOVA, "session: reconnecting", iterated(reconnecting), 1.05, is_quick=True),
         Entry(NOVA, "session: after a reconnection", iterated(reconnected), 1.05),
@@ -64,12 +66,12 @@ def entries(sdk: Sdk) -> list[Entry]:
         Entry(FLUX, "raw websockets and json.loads", consumers.raw),
         Entry(FLUX, "SDK callback that keeps nothing", consumers.callback),
         Entry(FLUX, "naive asyncio.Queue from the callback", consumers.naive_queue),
-        Entry(FLUX, "session: plain", iterated(plain()), 1.05, is_quick=True),
+        Entry(FLUX, PLAIN, iterated(plain()), 1.05, is_quick=True),
         Entry(FLUX, "session: attached", iterated(attached), 1.05),
         Entry(FLUX, "session: reconnecting", iterated(reconnecting), 1.05),
         Entry(FLUX, "session: every word read", read(plain()), 1.08),
         Entry(FLUX, "session: utterances()", consumers.utterances, 1.08),
-        Entry(SEND, "SDK's send_media()", consumers.sdk_send, None, is_quick=True),
+        Entry(SEND, "SDK's send_media()", consumers.sdk_send(), None, is_quick=True),
         Entry(SEND, "session: send()", consumers.session_send(plain()), 1.05, is_quick=True),
         Entry(
             SEND, "session: send(), audio kept to be sent again", consumers.session_send(consumers.keeping)

@@ -46,9 +46,9 @@ def interims(first: int, count: int) -> list[bytes]:
 
 
 def conversation(count: int) -> Iterator[bytes]:
-    """Yield short interims, and one short final in a hundred, which is all that a session keeps by design."""
+    """Yield short interims, and one short final in a thousand, which is all that a session keeps by design."""
     said = [messages.results("hello", start=float(number)) for number in range(_CYCLE)]
-    for final in said[::100]:
+    for final in said[::1000]:
         final.update(is_final=True, speech_final=True)
     kinds = [encode(message) for message in said]
     chunks = _chunks(iter(kinds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
@@ -79,7 +79,7 @@ def table(rows: Sequence[Row]) -> str:
             section = row.sdk, row.group
             lines += ["", f"SDK {row.sdk}: {row.group}"]
         ratio = "" if row.ratio is None else f"{row.ratio:7.3f}"
-        spread = "" if row.ratio is None else f"{row.ratio_min:.3f} to {row.ratio_max:.3f}"
+        spread = "" if row.ratio_min is None else f"{row.ratio_min:.3f} to {row.ratio_max:.3f}"
         target = "" if row.bound is None else f"{row.bound:g} {'reached' if row.is_reached else 'MISSED'}"
         line = (
             f"  {row.name:48} {row.value:10.2f} {row.unit:8} {ratio:>7}  {spread:16} {target:14} {row.note}"
@@ -88,12 +88,16 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines[1:])
 
 
-def as_json(rows: Sequence[Row], measured_on: dict[str, str]) -> str:
+def to_json(rows: Sequence[Row], measured_on: dict[str, str]) -> str:
     """Return the rows, and what they were measured on, as JSON."""
-    return json.dumps(
-        {
-            "measured_on": measured_on,
-            "rows": [{**asdict(row), "is_reached": row.is_reached} for row in rows],
-        },
-        indent=1,
-    )
+    shown = [{**asdict(row), "is_reached": row.is_reached} for row in rows]
+    return json.dumps({"measured_on": measured_on, "rows": shown}, indent=1) + "\n"
+
+
+def of_json(text: str) -> list[Row]:
+    """Return the rows of such JSON."""
+    names = {field.name for field in fields(Row)}
+    return [
+        Row(**{name: value for name, value in row.items() if name in names})
+        for row in json.loads(text)["rows"]
+    ]

@@ -1,0 +1,155 @@
+"""What else is to be cheap: a paced frame, a message that finds the buffer full, the import."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from deepgram_stream_iter import Overflow
+
+from .consumers import plain
+from .dialects import FRAME, IS_LEGACY, VERSION, Sdk, installed
+from .memory import until
+from .report import Row
+from .server import Server
+
+_PACED_FRAMES = 100
+_SIZES = (256, 10_000) if IS_LEGACY else (256, 10_000, 100_000)
+_BATCH = 20
+_FULL_SECONDS = 0.3
+_CONSTANT = 1.5
+"""Times the cost at the smallest size; a cost in proportion would be 39 times that at the next one."""
+_IMPORTS = 7
+_IMPORT_MS_BOUND = 30.0
+_IMPORT = f"""
+import asyncio, json, sys, time
+import anyio
+from deepgram import {"DeepgramClient" if IS_LEGACY else "AsyncDeepgramClient"}
+before, began = set(sys.modules), time.process_time()
+import deepgram_stream_iter
+taken = time.process_time() - began
+print(json.dumps([taken, sorted(set(sys.modules) - before)]))
+"""
+
+
+def measure_timers(server: Server) -> list[Row]:
+    """Count the timers that a paced frame takes."""
+    timers = asyncio.run(_timers(installed(server.url)))
+    return [
+        Row(
+            sdk=VERSION,
+            group=f"feed(pace=1.0) with frames of 20 ms, {_PACED_FRAMES} of them",
+            name="timers a frame",
+            value=timers,
+            unit="timers",
+            bound=1.0,
+        )
+    ]
+
+
+async def _timers(sdk: Sdk) -> float:
+    loop: Any = asyncio.get_running_loop()
+    taken, done = 0, asyncio.Event()
+    call_at = loop.call_at
+
+    def counting(*arguments: Any, **named: Any) -> object:
+        nonlocal taken
+        taken += 1
+        handle: object = call_at(*arguments, **named)
+        return handle
+
+    def frames() -> Iterator[bytes]:
+        for _ in range(_PACED_FRAMES):
+            yield FRAME
+        done.set()
+
+    async with plain()(sdk, "nova-quiet") as session:
+        loop.call_at = counting  # which call_later() calls, too
+        try:
+            session.feed(frames(), pace=1.0, finish=False)
+            await done.wait()
+        finally:
+            loop.call_at = call_at
+    return taken / _PACED_FRAMES
+
+
+def measure_full_buffer(server: Server) -> list[Row]:
+    """Measure what a message costs that finds the buffer full, with a consumer that sleeps.
+
+    Of short interims, each of another segment, because a buffer full of finals pauses the SDK under `coalesce` as it does
+    under `wait`: then there is no further message that could cost anything. Under `error` it ends the session.
+    """
+    rows: list[Row] = []
+    policies: tuple[Overflow, ...] = ("coalesce", "drop_oldest")
+    for overflow in policies:
+        first = None
+        for size in _SIZES:
+            cost = asyncio.run(_full(installed(server.url), overflow, size))
+            first = first or cost
+            rows.append(
+                Row(
+                    sdk=VERSION,
+                    group="a message that finds the buffer full (the ratio is to the smallest buffer)",
+                    name=f"overflow='{overflow}', max_buffer_size={size:,}",
+                    value=cost * 1e6,
+                    unit="us",
+                    ratio=cost / first,
+                    bound=_CONSTANT if size > _SIZES[0] else None,
+                )
+            )
+            print(f"  {rows[-1].name}: {rows[-1].value:.0f} us", file=sys.stderr)
+    return rows
+
+
+async def _full(sdk: Sdk, overflow: Overflow, size: int) -> float:
+    session_of = plain(overflow=overflow, max_buffer_size=size)
+    async with session_of(sdk, f"nova-burst.{size}.{_BATCH}") as session:
+        await session.send(FRAME)
+        await until(lambda: session.stats.events >= size)
+        came, taken = size, 0.0
+        while taken < _FULL_SECONDS:
+            came += _BATCH
+            began = time.process_time()
+            await session.send(FRAME)
+            await until(lambda due=came: session.stats.events >= due)  # type: ignore[misc]
+            taken += time.process_time() - began
+        return taken / (came - size)
+
+
+def measure_import() -> list[Row]:
+    """Measure what the import costs an application that has imported the SDK's client and anyio."""
+    seconds: list[float] = []
+    modules: list[str] = []
+    for _ in range(_IMPORTS + 1):
+        command = [sys.executable, "-W", "ignore", "-c", _IMPORT]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  (as above)
+        taken, modules = json.loads(done.stdout)
+        seconds.append(taken)
+    of_sdk = [module for module in modules if module.startswith("deepgram.")]
+    group = "import deepgram_stream_iter, after the SDK's client and anyio"
+    return [
+        Row(
+            sdk=VERSION,
+            group=group,
+            name="CPU time",
+            value=statistics.median(seconds[1:]) * 1e3,
+            unit="ms",
+            bound=_IMPORT_MS_BOUND,
+            note=f"{len(modules)} modules",
+        ),
+        Row(
+            sdk=VERSION,
+            group=group,
+            name="modules of the SDK that nobody else has imported",
+            value=len(of_sdk),
+            unit="modules",
+            bound=0,
+            note=" ".join(of_sdk[:5]) + (" ..." if of_sdk[5:] else ""),
+        ),
+    ]
