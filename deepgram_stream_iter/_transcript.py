@@ -117,11 +117,16 @@ class UtteranceAssembler:
         return [utterance for utterance in left if utterance is not None]
 
     def _at(self, channel_index: int | None) -> _Pending:
-        if channel_index is not None or not isinstance(
-            self._current, _Pending
-        ):  # else: not said, so the same
-            self._current = self._channels.setdefault(channel_index, _Pending(channel_index))
-        return self._current
+        current = self._current if isinstance(self._current, _Pending) else None
+        if current is None or channel_index not in (
+            None,
+            current.channel_index,
+        ):  # None: not said, so the same
+            current = self._channels.get(channel_index)
+            if current is None:
+                current = self._channels[channel_index] = _Pending(channel_index)
+            self._current = current
+        return current
 
 
 def unconfirmed_end(turn: TurnStateEvent) -> EndOfTurnEvent:

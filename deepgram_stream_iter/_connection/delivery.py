@@ -23,6 +23,11 @@ class Delivery:
         """Whether whoever brings events has to wait for room before bringing more."""
         return self._inbox is None or self._inbox.buffer.is_full
 
+    @property
+    def is_consumer_due(self) -> bool:
+        """Whether the consumer should run before more events are brought; a turn of the event loop is enough."""
+        return self._inbox is not None and self._inbox.buffer.is_consumer_due
+
     def put(self, event: AnyStreamEvent) -> None:
         """Deliver an event, or keep it."""
         if self._inbox is None:

@@ -45,10 +45,12 @@ class Receiving(SessionBase):
             raise RuntimeError("another task is iterating this session; one consumer at a time")
         self._is_iterating = True
         try:
-            with self._noting_errors(life):
-                event = await life.inbox.buffer.get()
+            event = await life.inbox.buffer.get()
         except EndOfEvents:
             raise StopAsyncIteration from None
+        except Exception as error:
+            self._note(error, life)
+            raise
         finally:
             self._is_iterating = False
         self._utterance = self._assembler.add(event)

@@ -56,6 +56,19 @@ async def test_a_cancelled_wait_loses_no_event() -> None:
             assert event.transcript == "final"
 
 
+@emitter_only
+async def test_a_flood_is_handed_over_in_small_portions() -> None:
+    """A consumer that is there for every event has few of them waiting, though the SDK reads many at a time."""
+    script = [messages.results("word", start=float(second)) for second in range(500)]
+    async with DeepgramServer(script=script) as server:
+        async with stream(server.client(), nova()) as session:
+            waiting = [0] * len(script)
+            for number in range(len(script)):
+                await anext(session)
+                waiting[number] = session.stats.buffered
+            assert 0 < max(waiting[100:]) <= 5  # the first ones had come before
+
+
 async def test_use_before_entering() -> None:
     """Everything that needs a connection says so before the session is entered."""
     session = stream(any_client(), nova())
