@@ -17,6 +17,7 @@ from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adap
 from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._clock import now
+from deepgram_stream_iter._connection.bounded import ends_within
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
@@ -171,27 +172,20 @@ class Connection:
         """
         failure: Exception | None = None
         stall = self._stall if isinstance(data, bytes) else None
-        timeout_seconds = self._settings.send_timeout_seconds
-        with anyio.move_on_after(timeout_seconds) as waiting:
-            # The SDK would wait 20 s with a socket on which the closing handshake has begun.
-            if self.adapter.close_frame[0] is None:
-                if stall is not None:
-                    stall.sending(now())
-                try:
-                    await self.adapter.send(data)
-                except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
-                    failure = error
-                else:
+        # The SDK would wait 20 s with a socket on which the closing handshake has begun.
+        if self.adapter.close_frame[0] is None:
+            if stall is not None:
+                stall.sending(now())
+            try:
+                if await ends_within(self._settings.send_timeout_seconds, self.adapter.send(data)):
                     self._last_sent_at = now()
                     return
-                finally:
-                    if stall is not None:
-                        stall.sent(now(), self.format.seconds(len(data)) if self.format else None)
-        if waiting.cancelled_caught:
-            reason = f"the socket took nothing for {timeout_seconds} s (send_timeout_seconds)"
-            stuck = ConnectionLost(reason, reason=reason, request_id=self.request_id)
-            self.finish_with(self._closing.lost(stuck))
-            self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
+                self._took_nothing()
+            except Exception as error:  # noqa: BLE001  (it is the cause of what is raised below)
+                failure = error
+            finally:
+                if stall is not None:
+                    stall.sent(now(), self.format.seconds(len(data)) if self.format else None)
         # A closed socket is not the end yet: the listener may still have messages before it comes to the close frame.
         self._noticed.set()
         if self.end is not None and isinstance(self.end.error, DeepgramStreamError):
@@ -204,6 +198,12 @@ class Connection:
             # The socket is open and the SDK cannot use it, so its listener may never report the end.
             self.finish_with(self._closing.lost(lost))
         raise lost
+
+    def _took_nothing(self) -> None:
+        reason = f"the socket took nothing for {self._settings.send_timeout_seconds} s (send_timeout_seconds)"
+        stuck = ConnectionLost(reason, reason=reason, request_id=self.request_id)
+        self.finish_with(self._closing.lost(stuck))
+        self.adapter.abort()  # a peer that takes nothing answers no closing handshake either
 
     async def send_control(self, kind: str, **fields: object) -> None:
         """Send a control message.

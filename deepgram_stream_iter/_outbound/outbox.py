@@ -63,9 +63,9 @@ class Outbox:
             self.check_open()
             await self._open_connection.send(frame)
             return
-        await self._wait_for_room(self._admission, len(frame))
+        time = await self._wait_for_room(self._admission, len(frame))
         self.check_open()
-        self._admission.add(frame, now())
+        self._admission.add(frame, time)
         if self._state in ("caught up", "live"):
             connection = self._open_connection
             try:
@@ -164,11 +164,13 @@ class Outbox:
         assert self._connection is not None  # noqa: S101  (the session is entered)
         return self._connection
 
-    async def _wait_for_room(self, admission: Admission, size: int) -> None:
-        while not self._refusal:
+    async def _wait_for_room(self, admission: Admission, size: int) -> float:
+        """Wait until so many bytes may be added, or nothing is taken any more; return the time."""
+        while True:
+            time = now()
             due = admission.due(size, is_catching_up=self._state == "catching up")
-            if due <= now():
-                break
+            if self._refusal or due <= time:
+                return time
             with anyio.CancelScope(deadline=due):
                 await self._wait_for_change()
 

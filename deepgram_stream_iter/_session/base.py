@@ -44,7 +44,7 @@ class SessionBase:
 
         :raises RuntimeError: before the session is entered, and in any other event loop, where it would never return.
         """
-        life = self._life or self._entered()
+        life = self._entered()
         try:
             is_here = asyncio.get_running_loop() is self._loop
         except RuntimeError:  # no event loop runs in this thread
@@ -72,7 +72,7 @@ class SessionBase:
 
     @contextmanager
     def _noting_errors(self, life: Life) -> Generator[None]:
-        """Note any error in a block. Costs 1 us, so what is called for every frame notes by itself."""
+        """Note an error that leaves a block. This takes 1 us, so what is called for every frame notes by itself."""
         try:
             yield
         except Exception as error:

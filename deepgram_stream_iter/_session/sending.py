@@ -33,9 +33,12 @@ class Sending(SessionBase):
         """
         life = self._entered_here()
         check_source(audio)
-        with self._noting_errors(life):
+        try:
             life.outbox.check_open()
             await self._sender.send_all(audio, self._sender.pacer(pace))
+        except Exception as error:
+            self._note(error, life)
+            raise
 
     def feed(self, source: AudioSource, *, pace: float | None = None, finish: bool = True) -> None:
         """Send a source in the background; its end is `finish()`, unless told otherwise.

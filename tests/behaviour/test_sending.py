@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -142,6 +143,59 @@ async def test_several_senders(connect: Connect) -> None:
         audio = (await server.connection()).audio
         assert len(audio) == 4 * 32_000
         assert all(len(set(audio[start : start + 32_000])) == 1 for start in range(0, len(audio), 32_000))
+
+
+TIMERS = pytest.mark.parametrize(
+    "settings", [{}, {"reconnect": True}, {"stall_timeout_seconds": 60}], ids=str
+)
+
+
+def count_timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Task[Any] | None]:
+    """Return a list that will have the task in which a timer is made, once for every timer."""
+    loop, makers = asyncio.get_running_loop(), list[asyncio.Task[Any] | None]()
+    call_at = loop.call_at
+
+    def counting(*arguments: Any, **named: Any) -> asyncio.TimerHandle:
+        makers.append(asyncio.current_task())
+        return call_at(*arguments, **named)
+
+    monkeypatch.setattr(loop, "call_at", counting)
+    return makers
+
+
+@TIMERS
+@pytest.mark.parametrize("kind", ["async"])  # with a sync client every send waits for a thread
+async def test_a_paced_frame_takes_one_timer(
+    connect: Connect, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the one that waits for the frame's time; a frame that is late takes none."""
+    counted: list[int] = []
+
+    async def source() -> AsyncIterator[bytes]:
+        async for piece in microphone(10):
+            yield piece
+        counted.append(timers.count(asyncio.current_task()))
+
+    async with DeepgramServer() as server, connect(server, nova(), **settings) as session:
+        timers = count_timers(monkeypatch)
+        session.feed(source(), pace=1.0)
+        await texts(session)
+        assert (await server.connection()).audio_seconds == pytest.approx(0.2)
+    assert counted[0] in range(1, 11)
+
+
+@TIMERS
+@pytest.mark.parametrize("kind", ["async"])
+async def test_a_frame_that_the_socket_takes_at_once(
+    connect: Connect, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no timer, though there is a limit to how long sending may take."""
+    async with DeepgramServer() as server, connect(server, nova(), **settings) as session:
+        timers = count_timers(monkeypatch)
+        for _ in range(10):
+            await session.send(FRAME)
+        assert timers.count(asyncio.current_task()) == 0
+        await (await server.connection()).audio_reached(0.2)
 
 
 async def test_feeding_ends_the_stream(connect: Connect) -> None:

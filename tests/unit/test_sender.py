@@ -13,7 +13,8 @@ from deepgram_stream_iter import ConnectionLost
 from deepgram_stream_iter._outbound.sender import AudioSender
 
 
-async def test_a_source_that_is_always_ready_leaves_the_loop_to_others() -> None:
+@pytest.mark.parametrize("sources", [[[b"a", b"b", b"c"]], [b"a", b"b", b"c"]], ids=["one", "many"])
+async def test_a_source_that_is_always_ready_leaves_the_loop_to_others(sources: list[Any]) -> None:
     """Between any two frames others get their turn, though neither the source nor the socket ever waits."""
     turns: list[str] = []
 
@@ -29,7 +30,9 @@ async def test_a_source_that_is_always_ready_leaves_the_loop_to_others() -> None
     connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)
-        await AudioSender(outbox, connection).send_all([b"a", b"b", b"c"], None)
+        sender = AudioSender(outbox, connection)
+        for source in sources:
+            await sender.send_all(source, None)
     assert "a other b" in " ".join(turns)
 
 
