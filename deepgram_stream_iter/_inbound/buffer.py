@@ -19,7 +19,6 @@ from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
 from deepgram_stream_iter._options import Overflow
 
-
 _AT_ONCE = 5
 """So many events are handed over at once: in a flood the SDK would bring 32, each with a hundred objects of its message, and
 the garbage collector, which runs after 700 new ones, takes 14 us an event then (of the SDK's 155 for it)."""
