@@ -50,8 +50,8 @@ class Boundary(Protocol):
         """Run the SDK's listener to its end; raises what it raises."""
         ...
 
-    def deliver(self, handle: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
-        """Handle a callback's message on the loop; the SDK pauses until what `handle` returns has been awaited."""
+    def deliver(self, handle: Callable[..., Awaitable[None] | None], *what: object) -> Awaitable[None] | None:
+        """Call `handle` with what a callback brings, on the loop; the SDK pauses until what `handle` returns has been awaited."""
         ...
 
     def close(self) -> None:
@@ -81,9 +81,9 @@ class OnLoop:
         """Await the SDK's listener."""
         await function()
 
-    def deliver(self, handle: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
-        """Handle it at once."""
-        return handle()
+    def deliver(self, handle: Callable[..., Awaitable[None] | None], *what: object) -> Awaitable[None] | None:
+        """Call it at once."""
+        return handle(*what)
 
     def close(self) -> None:
         """Do nothing: no thread waits here."""
@@ -132,13 +132,13 @@ class AcrossThreads:
         listener.end()
         await asyncio.wrap_future(listening)
 
-    def deliver(self, handle: Callable[[], Awaitable[None] | None]) -> None:
+    def deliver(self, handle: Callable[..., Awaitable[None] | None], *what: object) -> None:
         """Cross into the loop; the calling thread waits while the callback before is still on its way."""
         while not self._crossing.acquire(timeout=_CLOSED_CHECK_SECONDS):
             if not self._is_open:
                 return
         try:
-            self._loop.call_soon_threadsafe(self._handle, handle)
+            self._loop.call_soon_threadsafe(self._handle, handle, *what)
         except RuntimeError:  # the loop is closed, so nobody is left to wait for
             self._crossing.release()
 
@@ -147,10 +147,10 @@ class AcrossThreads:
         self._is_open = False
         self._worker.end()
 
-    def _handle(self, handle: Callable[[], Awaitable[None] | None]) -> None:
+    def _handle(self, handle: Callable[..., Awaitable[None] | None], *what: object) -> None:
         wait = None
         try:
-            wait = handle()
+            wait = handle(*what)
         finally:  # else, should that raise after all, every later callback would wait for ever
             if wait is None:
                 self._crossing.release()

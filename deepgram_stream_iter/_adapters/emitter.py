@@ -114,8 +114,7 @@ class EmitterAdapter(Adapter):
         self._leave()
 
     def _on_message(self, message: object) -> Awaitable[None] | None:
-        event = decode(message)
-        return self._boundary.deliver(lambda: self._arrived(event))
+        return self._boundary.deliver(self._arrived, decode(message))
 
     def _on_error(self, error: Exception) -> None:
         self._reported = error

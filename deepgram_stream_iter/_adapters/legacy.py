@@ -156,16 +156,14 @@ class LegacyAdapter(Adapter):
         return plain if self._boundary.is_threaded else coroutine
 
     def _on_message(self, message: object) -> Awaitable[None] | None:
-        event = decode(message)
-        return self._boundary.deliver(lambda: self._arrived(event))
+        return self._boundary.deliver(self._arrived, decode(message))
 
     def _on_unhandled(self, message: object) -> Awaitable[None] | None:
         try:
             event = decode(json.loads(getattr(message, "raw", "")))
         except ValueError:
             event = decode(None)
-        event = changed(event, raw=message)
-        return self._boundary.deliver(lambda: self._arrived(event))
+        return self._boundary.deliver(self._arrived, changed(event, raw=message))
 
     def _on_error(self, message: object) -> Awaitable[None] | None:
         if getattr(message, "type", "") == "Error":  # Deepgram's; the SDK's own are of other types

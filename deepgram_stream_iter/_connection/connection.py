@@ -125,9 +125,7 @@ class Connection:
         if not self._is_ready:
             self._set_ready()  # Flux says by its first message that audio may be sent
         self._delivery.put(event)
-        if self._delivery.is_full:
-            return self._pause()
-        return asyncio.sleep(0) if self._delivery.is_consumer_due else None
+        return self._pause() if self._delivery.is_consumer_due else None
 
     def listening_ended(self, cause: Exception | None) -> None:
         """Record the end of the SDK's listener, and derive which end it was."""

@@ -19,14 +19,9 @@ class Delivery:
         """Somebody waits for room, and brings nothing meanwhile."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether whoever brings events has to wait for room before bringing more."""
-        return self._inbox is None or self._inbox.buffer.is_full
-
-    @property
     def is_consumer_due(self) -> bool:
-        """Whether the consumer should run before more events are brought; a turn of the event loop is enough."""
-        return self._inbox is not None and self._inbox.buffer.is_consumer_due
+        """Whether whoever brings events has to wait before bringing more."""
+        return self._inbox is None or self._inbox.buffer.is_consumer_due
 
     def put(self, event: AnyStreamEvent) -> None:
         """Deliver an event, or keep it."""
@@ -53,7 +48,8 @@ class Delivery:
         """
         self.is_paused = True
         try:
-            await self._released.wait()
+            if self._inbox is None:
+                await self._released.wait()
             if self._inbox is not None:
                 await self._inbox.buffer.wait_for_room()
         finally:

@@ -19,7 +19,7 @@ from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
 from deepgram_stream_iter._options import Overflow
 
-_AT_ONCE = 5
+_AT_ONCE = 6
 """So many events are handed over at once: in a flood the SDK would bring 32, each with a hundred objects of its message, and
 the garbage collector, which runs after 700 new ones, takes 14 us an event then (of the SDK's 155 for it)."""
 
@@ -34,6 +34,7 @@ class EventBuffer:
     def __init__(self, max_size: int, overflow: Overflow, overflow_timeout_seconds: float) -> None:
         self._max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
         self._bound: float = max_size
+        self._at_once = min(_AT_ONCE, max_size + 1)
         self._send, self._receive = anyio.create_memory_object_stream[AnyStreamEvent](math.inf)
         self._queue: CoalescingQueue | None = (
             None  # has the stream, from a coalescing until the buffer is empty
@@ -58,8 +59,8 @@ class EventBuffer:
 
     @property
     def is_consumer_due(self) -> bool:
-        """Whether enough has come for the consumer that waits, so that it should run before more is brought."""
-        return self._used >= _AT_ONCE and bool(self._consumers)
+        """Whether the consumer should run before more is brought: the buffer is full, or there is enough for one that waits."""
+        return self._used >= self._at_once and (bool(self._consumers) or self.is_full)
 
     def put(self, event: AnyStreamEvent) -> None:
         """Keep an event for the consumer, also in a full buffer. After `close()` it is dropped."""
@@ -78,13 +79,16 @@ class EventBuffer:
             self.size_max = used
 
     async def wait_for_room(self) -> None:
-        """Wait until the buffer is not full.
+        """Wait until the buffer is not full, a turn of the event loop at least.
 
         :raises BufferOverflow: when nobody takes an event within `overflow_timeout_seconds`, and at once where the policy
             is `error`.
         """
         if self.is_full and self._overflow == "error":
             raise _overflow(f"the buffer of {self._max_size} events was full and overflow is 'error'")
+        if not self.is_full:
+            await asyncio.sleep(0)
+            return
         with anyio.move_on_after(self._timeout_seconds):
             while self.is_full:
                 await _wait(self._producers)
