@@ -34,12 +34,11 @@ def words_when_asked() -> tuple[Word, ...]:
     return cast("tuple[Word, ...]", _Unread())
 
 
-def made(kind: type[E], raw: object, words: object, /, **fields: object) -> E:
-    """Return an event of a message, of fields that are not checked, and of words that are not read yet.
+def made(kind: type[E], fields: dict[str, object], words: object) -> E:
+    """Return an event of these fields, which are not checked, and of words that are not read yet.
 
-    Takes 0.6 us, where the `__init__` of a frozen dataclass of twelve fields takes 2.0.
+    Takes 0.5 us, where the `__init__` of a frozen dataclass of twelve fields takes 2.0.
     """
-    fields["raw"] = raw
     if words:
         fields[_GIVEN] = words
     event = object.__new__(kind)

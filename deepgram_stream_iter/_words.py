@@ -61,7 +61,7 @@ def read_words(given: object, offset_seconds: Seconds = 0.0) -> tuple[Word, ...]
         if each is None:
             continue
         values: Any
-        try:  # what the SDK has declared is in the dictionary that a model is underneath
+        try:  # a model that declares all of them takes half the time of one that does not
             values = _declared(each.__dict__)
         except (AttributeError, KeyError):
             values = map(fields_of(each).get, Word._fields)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import deepgram_stream_iter._events as events
 from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._reading import fields_of, integer, item, number, text, texts
-from deepgram_stream_iter._unread import changed, made
+from deepgram_stream_iter._unread import made
 
 
 def decode(raw: object) -> AnyStreamEvent:
@@ -30,21 +30,20 @@ def _transcript(message: Mapping[str, object], raw: object) -> events.Transcript
     alternative = fields_of(item(fields_of(get("channel")).get("alternatives"), 0)).get
     speech_final = get("speech_final") is True
     channel_index = get("channel_index")
-    return made(
-        events.TranscriptEvent,
-        raw,
-        alternative("words"),
-        transcript=text(alternative("transcript")),
-        is_final=speech_final or get("is_final") is True,
-        speech_final=speech_final,
-        from_finalize=get("from_finalize") is True,
-        confidence=number(alternative("confidence")),
-        start=number(get("start")),
-        duration=number(get("duration")),
-        channel_index=integer(item(channel_index, 0)),
-        channel_count=integer(item(channel_index, 1)),
-        languages=texts(alternative("languages")),
-    )
+    fields: dict[str, object] = {
+        "raw": raw,
+        "transcript": text(alternative("transcript")),
+        "is_final": speech_final or get("is_final") is True,
+        "speech_final": speech_final,
+        "from_finalize": get("from_finalize") is True,
+        "confidence": number(alternative("confidence")),
+        "start": number(get("start")),
+        "duration": number(get("duration")),
+        "channel_index": integer(item(channel_index, 0)),
+        "channel_count": integer(item(channel_index, 1)),
+        "languages": texts(alternative("languages")),
+    }
+    return made(events.TranscriptEvent, fields, alternative("words"))
 
 
 def _turn(message: Mapping[str, object], raw: object) -> AnyStreamEvent:
@@ -53,18 +52,18 @@ def _turn(message: Mapping[str, object], raw: object) -> AnyStreamEvent:
     kind = _TURN_KINDS.get(name)
     if kind is None:
         return events.UnknownEvent(name=f"TurnInfo.{name}", raw=raw)
-    event = made(
-        kind,
-        raw,
-        get("words"),
-        transcript=text(get("transcript")),
-        turn_index=integer(get("turn_index")),
-        start=number(get("audio_window_start")),
-        end=number(get("audio_window_end")),
-        end_of_turn_confidence=number(get("end_of_turn_confidence")),
-        languages=texts(get("languages")),
-    )
-    return changed(event, trigger=text(get("trigger"))) if kind is events.EndOfTurnEvent else event
+    fields: dict[str, object] = {
+        "raw": raw,
+        "transcript": text(get("transcript")),
+        "turn_index": integer(get("turn_index")),
+        "start": number(get("audio_window_start")),
+        "end": number(get("audio_window_end")),
+        "end_of_turn_confidence": number(get("end_of_turn_confidence")),
+        "languages": texts(get("languages")),
+    }
+    if kind is events.EndOfTurnEvent:
+        fields["trigger"] = text(get("trigger"))
+    return made(kind, fields, get("words"))
 
 
 def _speech_started(message: Mapping[str, object], raw: object) -> events.SpeechStartedEvent:
