@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import math
 from collections.abc import Coroutine
-from functools import partial
 
 import anyio
-import anyio.abc
 
 from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
@@ -21,17 +21,17 @@ from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
 from deepgram_stream_iter._connection.stall import StallTimer
-from deepgram_stream_iter._connection.timers import keep_alive, wait_for_stall
 from deepgram_stream_iter._errors import (
     BufferOverflow,
     ConnectionLost,
     DeepgramStreamError,
     SessionClosed,
-    StalledError,
 )
 from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._tasks import Tasks
 
 _CLOSE_TIMEOUT_SECONDS = 2.0
 """For closing the socket, and for what handlers of the application do meanwhile."""
@@ -50,58 +50,57 @@ class Connection:
         """How it ended; there are no more events then."""
         self.use = anyio.CancelScope()
         """For what is done with the connection: its end cancels this."""
-        self._ended = anyio.Event()
-        self._noticed = anyio.Event()  # it has ended, or a send has found the socket closed
-        self._settled = anyio.Event()  # audio may be sent, or it has ended
-        self._listening = anyio.CancelScope()
-        self._listened = anyio.Event()  # the SDK's listener has ended
+        self._ended = Signal()
+        self._noticed = Signal()  # it has ended, or a send has found the socket closed
+        self._settled = Signal()  # audio may be sent, or it has ended
+        self._listened = Signal()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
         self._delivery, self._closing = Delivery(), Closing(settings)
         is_watched = settings.stall_timeout_seconds is not None and settings.listen
         self._stall = StallTimer() if is_watched else None
         self.keepalives_sent = 0
-        self._last_sent_at = 0.0
+        self._keepalive_seconds: float | None = None  # from its opening on, where the session sends them
+        self._keeping_alive: anyio.CancelScope | None = None  # one is being sent, or could not be
+        self._last_sent_at = self._last_keepalive_at = 0.0
 
     @property
     def request_id(self) -> str:
         """Deepgram's id of the stream; empty where the handshake did not tell."""
         return self.adapter.request_id
 
-    async def run(self, beside: anyio.abc.TaskGroup, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Open, report when audio may be sent, listen until the end, and close. Cancelling drops the socket.
+    async def run(self, beside: Tasks) -> None:
+        """Open, listen until the end, and close. Cancelling drops the socket; `end` tells what went wrong.
 
-        The SDK's listener runs in `beside`, because it calls handlers of the application, which may not be cancellable.
-
-        :raises DeepgramStreamError: when it ends before audio may be sent.
+        What calls functions of the application, which may not be cancellable, runs in `beside`: the SDK's listener does.
         """
-        was_ready = False
+        listening = anyio.CancelScope()
         try:
             await self._open()
-            async with anyio.create_task_group() as tasks:
-                self._start(tasks, beside)
-                await self._settled.wait()
-                was_ready = self._is_ready
-                if was_ready:
-                    task_status.started()
-                    await self._wait_for_end()
-                if self._settings.listen:
-                    await self._close()
-                tasks.cancel_scope.cancel()
+            self._start()
+            listening = beside.start(self._listen)
+            await self._wait_for_end(beside)
+            if self._settings.listen:
+                await self._close()
         except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; one of closing comes after the end)
             self.finish_with(End(error))
         finally:
             self.finish_with(End())
-            self._listening.cancel()
+            listening.cancel()
+            if self._keeping_alive is not None:
+                self._keeping_alive.cancel()
             self.adapter.detach()
             if self._settings.listen:
                 self.adapter.abort()
-        if not was_ready:
-            raise self.never_ready()
 
-    def never_ready(self) -> Exception:
-        """Return the error of a connection that has ended before audio could be sent."""
-        cause = self.end.error if self.end is not None else None
-        return never_ready(self.adapter.close_frame[0], cause, self.request_id)
+    async def wait_ready(self) -> None:
+        """Wait until audio may be sent.
+
+        :raises Exception: when it has ended before.
+        """
+        await self._settled.wait()
+        if not self._is_ready:
+            cause = self.end.error if self.end is not None else None
+            raise never_ready(self.adapter.close_frame[0], cause, self.request_id)
 
     def deliver_to(self, inbox: Inbox) -> None:
         """Put all events into an inbox from now on, and those that came early."""
@@ -223,50 +222,65 @@ class Connection:
         if failure is not None:
             raise failure
 
-    def _start(self, tasks: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> None:
+    def _start(self) -> None:
         self.format = RawFormat.of(self.adapter.query)
         self._last_sent_at = now()
         if self.adapter.endpoint != "v2" or not self._settings.listen:
             self._set_ready()  # an observer of Flux may have come after its Connected
-        beside.start_soon(self._listen)
-        is_ours_to_keep_alive = self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
-        if self._settings.keepalive_seconds and self._settings.listen and is_ours_to_keep_alive:
-            send = partial(self.send_control, "KeepAlive")
-            tasks.start_soon(keep_alive, self._settings.keepalive_seconds, lambda: self._last_sent_at, send)
-        if self._stall is not None and self._settings.stall_timeout_seconds is not None:
-            tasks.start_soon(self._watch, self._stall, self._settings.stall_timeout_seconds)
+        if self.adapter.endpoint == "v1" and self._settings.listen and not self.adapter.sends_keepalives:
+            self._keepalive_seconds = self._settings.keepalive_seconds
 
     def _set_ready(self) -> None:
         self._is_ready = True
         self._settled.set()
 
     async def _listen(self) -> None:
-        with self._listening:
-            try:
-                await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
-            except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
-                self.finish_with(End(error))
-            finally:
-                self._listened.set()
+        end = End()  # when somebody else cancels this
+        try:
+            await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
+            end = End(error)
+        finally:
+            self.finish_with(end)
+            self._listened.set()
 
-    async def _wait_for_end(self) -> None:
+    async def _wait_for_end(self, beside: Tasks) -> None:
         is_kept = self._settings.reconnect is not None and self.format is not None
-        await (self._noticed if is_kept else self._ended).wait()
+        noticed = self._noticed if is_kept else self._ended
+        while not noticed.is_set:
+            # By deadline: audio only moves these, and pays for no timer.
+            await noticed.wait(until=min(self._keepalive_due, self._stall_due))
+            if now() >= self._stall_due:
+                self.finish_with(self._closing.stalled(self.request_id))
+            elif now() >= self._keepalive_due:
+                self._last_keepalive_at = now()
+                if self._keeping_alive is None:  # else the one before is still on its way
+                    self._keeping_alive = beside.start(self._keep_alive)
         while self.end is None:
             # The SDK waits up to 20 s for a dead peer. The audio of what its listener still has is sent again.
-            with anyio.move_on_after(LAST_MESSAGES_SECONDS):
-                await self._ended.wait()
+            await self._ended.wait(until=now() + LAST_MESSAGES_SECONDS)
             if not self._delivery.is_paused:
                 self.listening_ended(None)
 
-    async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
+    @property
+    def _keepalive_due(self) -> float:
+        if self._keepalive_seconds is None:
+            return math.inf
+        return max(self._last_sent_at, self._last_keepalive_at) + self._keepalive_seconds
+
+    @property
+    def _stall_due(self) -> float:
+        if self._stall is None or self._settings.stall_timeout_seconds is None:
+            return math.inf
         # While the SDK is paused nobody hears what the server says, which is not its fault.
-        await wait_for_stall(
-            timeout_seconds, lambda: 0.0 if self._delivery.is_paused else stall.owed_seconds(now())
-        )
-        reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
-        stalled = StalledError(reason, reason=reason, request_id=self.request_id)
-        self.finish_with(self._closing.lost(stalled))
+        owed_seconds = 0.0 if self._delivery.is_paused else self._stall.owed_seconds(now())
+        return now() + self._settings.stall_timeout_seconds - owed_seconds
+
+    async def _keep_alive(self) -> None:
+        # One that cannot be sent is the last: the listener reports the end.
+        with contextlib.suppress(DeepgramStreamError):
+            await self.send_control("KeepAlive")
+            self._keeping_alive = None
 
     async def _pause(self) -> None:
         try:

@@ -17,6 +17,7 @@ from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._options import Endpoint, Settings
+from deepgram_stream_iter._tasks import Tasks
 
 LATER = Reconnect(initial_delay_seconds=3600, max_delay_seconds=3600)
 
@@ -76,7 +77,8 @@ async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
     connection = Connection(FakeAdapter(), some_settings())
     with anyio.fail_after(1):
         async with anyio.create_task_group() as sdk, anyio.create_task_group() as sockets:
-            await sockets.start(connection.run, sdk)
+            sockets.start_soon(connection.run, Tasks())
+            await connection.wait_ready()
             pausing = connection.arrived(StreamEvent.Connected())
             assert pausing is not None
             sdk.start_soon(lambda: pausing)
@@ -89,7 +91,8 @@ async def test_after_a_pause_the_server_gets_its_time() -> None:
     connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.1))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run, tasks)
+        tasks.start_soon(connection.run, Tasks())
+        await connection.wait_ready()
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
         pausing = connection.arrived(StreamEvent.SpeechStarted())
@@ -109,7 +112,8 @@ async def test_an_event_is_nothing_to_answer() -> None:
     connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.05))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run, tasks)
+        tasks.start_soon(connection.run, Tasks())
+        await connection.wait_ready()
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
         await anyio.sleep(0.2)  # in which nobody has anything to say
