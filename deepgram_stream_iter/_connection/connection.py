@@ -1,15 +1,14 @@
 """One connection of the SDK: open, listen, keep alive, send, close; and how it ended.
 
-`run()` is its whole life, read from top to bottom. A session that reconnects has one connection after another.
+A session that reconnects has one connection after another: `open`, `wait_for_end` and `close` are the life of each.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 import anyio
 
@@ -20,27 +19,18 @@ from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
+from deepgram_stream_iter._connection.hang_up import hang_up
 from deepgram_stream_iter._connection.stall import StallTimer
-from deepgram_stream_iter._errors import (
-    BufferOverflow,
-    ConnectionLost,
-    DeepgramStreamError,
-    SessionClosed,
-)
+from deepgram_stream_iter._errors import BufferOverflow, ConnectionLost, DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._signal import Signal
 from deepgram_stream_iter._tasks import Tasks
 
-_CLOSE_TIMEOUT_SECONDS = 2.0
-"""For closing the socket, and for what handlers of the application do meanwhile."""
-_HANDSHAKE_TIMEOUT_SECONDS = 1.0
-"""For the closing handshake; then the socket is dropped."""
-
 
 class Connection:
-    """Runs a connection of the SDK from its opening to its end."""
+    """A connection of the SDK, from its opening to its end."""
 
     def __init__(self, adapter: Adapter, settings: Settings) -> None:
         self.adapter, self._settings = adapter, settings
@@ -48,59 +38,82 @@ class Connection:
         """Of the audio, from its opening on; None where its bytes are not time."""
         self.end: End | None = None
         """How it ended; there are no more events then."""
-        self.use = anyio.CancelScope()
-        """For what is done with the connection: its end cancels this."""
+        self._uses = Tasks()  # what sends through it
+        self._listening: anyio.CancelScope | None = None
         self._ended = Signal()
         self._noticed = Signal()  # it has ended, or a send has found the socket closed
         self._settled = Signal()  # audio may be sent, or it has ended
         self._listened = Signal()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
         self._delivery, self._closing = Delivery(), Closing(settings)
-        is_watched = settings.stall_timeout_seconds is not None and settings.listen
-        self._stall = StallTimer() if is_watched else None
+        timeout_seconds = settings.stall_timeout_seconds if settings.listen else None
+        self._stall = StallTimer(timeout_seconds) if timeout_seconds is not None else None
         self.keepalives_sent = 0
-        self._keepalive_seconds: float | None = None  # from its opening on, where the session sends them
-        self._keeping_alive: anyio.CancelScope | None = None  # one is being sent, or could not be
-        self._last_sent_at = self._last_keepalive_at = 0.0
+        self._keepalive_seconds = math.inf  # from its opening on
+        self._is_keeping_alive = False  # a KeepAlive is on its way, or could not be sent
+        self._last_sent_at = 0.0
 
     @property
     def request_id(self) -> str:
         """Deepgram's id of the stream; empty where the handshake did not tell."""
         return self.adapter.request_id
 
-    async def run(self, beside: Tasks) -> None:
-        """Open, listen until the end, and close. Cancelling drops the socket; `end` tells what went wrong.
+    # From the life of the session
 
-        What calls functions of the application, which may not be cancellable, runs in `beside`: the SDK's listener does.
+    async def open(self, beside: Tasks, closing: Tasks) -> None:
+        """Open, and listen; return when audio may be sent. Cancelling drops the socket.
+
+        The SDK's listener runs in `beside`, because it calls handlers of the application, which may not be cancellable.
+
+        :raises Exception: when it ends before audio may be sent; it is closed in `closing` then.
         """
-        listening = anyio.CancelScope()
         try:
             await self._open()
             self._start()
-            listening = beside.start(self._listen)
-            await self._wait_for_end(beside)
-            if self._settings.listen:
-                await self._close()
-        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; one of closing comes after the end)
-            self.finish_with(End(error))
-        finally:
+            self._listening = beside.start(self._listen)
+            await self._settled.wait()
+        except BaseException:
             self.finish_with(End())
-            listening.cancel()
-            if self._keeping_alive is not None:
-                self._keeping_alive.cancel()
-            self.adapter.detach()
-            if self._settings.listen:
-                self.adapter.abort()
-
-    async def wait_ready(self) -> None:
-        """Wait until audio may be sent.
-
-        :raises Exception: when it has ended before.
-        """
-        await self._settled.wait()
+            self._drop()
+            raise
         if not self._is_ready:
+            closing.start(self.close)
             cause = self.end.error if self.end is not None else None
             raise never_ready(self.adapter.close_frame[0], cause, self.request_id)
+
+    async def wait_for_end(self) -> End:
+        """Return how it ended, once it has; keep it alive until then, and watch whether the server answers."""
+        is_kept = self._settings.reconnect is not None and self.format is not None
+        noticed = self._noticed if is_kept else self._ended
+        while not noticed.is_set:
+            # By deadline: audio only moves these, and pays for no timer.
+            await noticed.wait(until=min(self._last_sent_at + self._keepalive_seconds, self._stall_due))
+            if now() >= self._stall_due:
+                self.finish_with(self._closing.stalled(self.request_id))
+            elif now() >= self._last_sent_at + self._keepalive_seconds:
+                self._last_sent_at = now()
+                if not self._is_keeping_alive:
+                    self.use(self._keep_alive)
+        while self.end is None:
+            # The SDK waits up to 20 s for a dead peer. The audio of what its listener still has is sent again.
+            await self._ended.wait(until=now() + LAST_MESSAGES_SECONDS)
+            if not self._delivery.is_paused:
+                self.listening_ended(None)
+        return self.end
+
+    async def close(self) -> None:
+        """Close, within 2 s. Handlers of the application may go on."""
+        is_lost = self.end is not None and self.end.error is not None
+        is_hurried = is_lost and self._settings.reconnect is not None
+        try:
+            if self._settings.listen:
+                await hang_up(self.adapter, self._listened, is_hurried=is_hurried)
+        finally:
+            self._drop()
+
+    def use(self, function: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run in a task what sends through the connection, whose end cancels it."""
+        self._uses.start(partial(self._use, function))
 
     def deliver_to(self, inbox: Inbox) -> None:
         """Put all events into an inbox from now on, and those that came early."""
@@ -131,20 +144,21 @@ class Connection:
             frame, endpoint = self.adapter.close_frame, self.adapter.endpoint
             self.finish_with(self._closing.end(frame, cause, endpoint, self.request_id))
 
-    # From the life of the session
-
     def finish_with(self, end: End) -> None:
-        """Record how it ended, and have it closed; the first call counts."""
+        """Record how it ended; the first call counts."""
         if self.end is None:
             self.end = end
             self._ended.set()
             self._noticed.set()
             self._settled.set()
             self._delivery.close()
-            self.use.cancel()
+            self._uses.cancel()
 
     async def finish(self) -> None:
         """Ask the server to end the stream; `end` tells when it has."""
+        if self.adapter.endpoint == "other":
+            self.finish_with(End())  # such a socket knows no CloseStream
+            return
         self._closing.asked = True
         try:
             if self.adapter.endpoint == "v1":
@@ -228,59 +242,48 @@ class Connection:
         if self.adapter.endpoint != "v2" or not self._settings.listen:
             self._set_ready()  # an observer of Flux may have come after its Connected
         if self.adapter.endpoint == "v1" and self._settings.listen and not self.adapter.sends_keepalives:
-            self._keepalive_seconds = self._settings.keepalive_seconds
+            self._keepalive_seconds = self._settings.keepalive_seconds or math.inf
 
     def _set_ready(self) -> None:
         self._is_ready = True
         self._settled.set()
 
     async def _listen(self) -> None:
-        end = End()  # when somebody else cancels this
         try:
             await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
         except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
-            end = End(error)
+            self.finish_with(End(error))
         finally:
-            self.finish_with(end)
+            self.finish_with(End())  # where somebody else has cancelled this
             self._listened.set()
 
-    async def _wait_for_end(self, beside: Tasks) -> None:
-        is_kept = self._settings.reconnect is not None and self.format is not None
-        noticed = self._noticed if is_kept else self._ended
-        while not noticed.is_set:
-            # By deadline: audio only moves these, and pays for no timer.
-            await noticed.wait(until=min(self._keepalive_due, self._stall_due))
-            if now() >= self._stall_due:
-                self.finish_with(self._closing.stalled(self.request_id))
-            elif now() >= self._keepalive_due:
-                self._last_keepalive_at = now()
-                if self._keeping_alive is None:  # else the one before is still on its way
-                    self._keeping_alive = beside.start(self._keep_alive)
-        while self.end is None:
-            # The SDK waits up to 20 s for a dead peer. The audio of what its listener still has is sent again.
-            await self._ended.wait(until=now() + LAST_MESSAGES_SECONDS)
-            if not self._delivery.is_paused:
-                self.listening_ended(None)
+    def _drop(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        self.adapter.detach()
+        if self._settings.listen:
+            self.adapter.abort()
 
-    @property
-    def _keepalive_due(self) -> float:
-        if self._keepalive_seconds is None:
-            return math.inf
-        return max(self._last_sent_at, self._last_keepalive_at) + self._keepalive_seconds
+    async def _use(self, function: Callable[[], Coroutine[None, None, None]]) -> None:
+        try:
+            if self.end is None:
+                await function()
+        except DeepgramStreamError:
+            pass  # the listener reports the end, once it has read what there was
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
+            self.finish_with(End(error))
 
     @property
     def _stall_due(self) -> float:
-        if self._stall is None or self._settings.stall_timeout_seconds is None:
+        if self._stall is None:
             return math.inf
         # While the SDK is paused nobody hears what the server says, which is not its fault.
-        owed_seconds = 0.0 if self._delivery.is_paused else self._stall.owed_seconds(now())
-        return now() + self._settings.stall_timeout_seconds - owed_seconds
+        return self._stall.due(now(), is_paused=self._delivery.is_paused)
 
     async def _keep_alive(self) -> None:
-        # One that cannot be sent is the last: the listener reports the end.
-        with contextlib.suppress(DeepgramStreamError):
-            await self.send_control("KeepAlive")
-            self._keeping_alive = None
+        self._is_keeping_alive = True
+        await self.send_control("KeepAlive")
+        self._is_keeping_alive = False
 
     async def _pause(self) -> None:
         try:
@@ -290,15 +293,3 @@ class Connection:
         finally:
             if self._stall is not None:
                 self._stall.answered()
-
-    async def _close(self) -> None:
-        """Close, and drop the socket when that takes too long. The listener, and its handlers, go on meanwhile."""
-        is_lost = self.end is not None and self.end.error is not None
-        patience_seconds = 0 if self._settings.reconnect and is_lost else _HANDSHAKE_TIMEOUT_SECONDS
-        drop = asyncio.get_running_loop().call_later(patience_seconds, self.adapter.abort)
-        try:
-            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS):
-                await self.adapter.close()
-                await self._listened.wait()
-        finally:
-            drop.cancel()

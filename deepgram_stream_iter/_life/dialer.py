@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -26,19 +25,14 @@ class Dialer:
         self.back_off = BackOff(settings.reconnect) if settings.reconnect else None
         """None where the session does not reconnect."""
 
-    async def connect(self, sockets: Tasks, beside: Tasks) -> Connection:
-        """Make a connection, which runs in `sockets`; return it when audio may be sent.
+    async def connect(self, beside: Tasks, closing: Tasks) -> Connection:
+        """Make a connection; return it when audio may be sent.
 
         :raises Exception: when that does not come within `connect_timeout_seconds`.
         """
         with anyio.move_on_after(self._settings.connect_timeout_seconds):
             connection = Connection(await beside.call(self._connector), self._settings)
-            running = sockets.start(partial(connection.run, beside))
-            try:
-                await connection.wait_ready()
-            except asyncio.CancelledError:
-                running.cancel()
-                raise
+            await connection.open(beside, closing)
             return connection
         reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
         raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import anyio
 
 from deepgram_stream_iter._adapters._protocol import Connector
+from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo, End
-from deepgram_stream_iter._errors import DeepgramStreamError
 from deepgram_stream_iter._events import ReconnectedEvent, ReconnectingEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
@@ -59,10 +59,10 @@ class Life:
         """How the session ended; None while it has not."""
         self._source_error: Exception | None = None
         self._patience = Patience(settings.finish_timeout_seconds)
-        self._finish_requested = Signal()
+        self._is_finishing = False
         self._opened = Signal()  # a first connection was live or is lost again, or there will be none
         self._task: asyncio.Task[None]  # from `open()` on; when it ends, nothing is open any more
-        self._sockets = Tasks()  # a connection, and those before it as long as they close: 2 s at most
+        self._closing = Tasks()  # connections that have ended: 2 s at most
         self._beside = Tasks()  # what calls the application, which nobody waits for
         self._sources = Tasks()  # nor for a source that reads in a thread
 
@@ -103,7 +103,7 @@ class Life:
             return
         self.outbox.refuse("finish() was called: this session takes no more audio")
         self.inbox.buffer.stop_pausing()
-        self._finish_requested.set()
+        self._is_finishing = True
         self._sources.cancel()
         further_seconds, reconnect = 0.0, self._settings.reconnect
         if self.inbox.recovery is not None and reconnect is not None:
@@ -111,6 +111,8 @@ class Life:
             replay_seconds = self.inbox.recovery.memory.replay_seconds / reconnect.catch_up_rate
             further_seconds = self._settings.finish_timeout_seconds + replay_seconds
         self._patience.begin(further_seconds, is_replay=self._is_replaying)
+        if self.connection is not None and self.outbox.is_live:
+            self.connection.use(self.connection.finish)
 
     async def wait_closed(self) -> CloseInfo:
         """Wait until nothing is open any more, and return how the stream ended."""
@@ -148,11 +150,11 @@ class Life:
         except Exception as error:  # noqa: BLE001  (whatever it is, the session ends with it)
             end = End(error)
         except asyncio.CancelledError:  # by somebody who cancels all tasks
-            self._sockets.cancel()
+            self._closing.cancel()
             raise
         finally:
             self._conclude(end)
-            await self._sockets.wait()
+            await self._closing.wait()
 
     def _release(self, task: asyncio.Task[None]) -> None:
         """Let go of all who wait, where the task was cancelled before its first step, or failed."""
@@ -163,7 +165,7 @@ class Life:
         """Connect, serve, and again while that is worth it; return the end that is the session's."""
         while True:
             try:
-                connection = await self._dialer.connect(self._sockets, self._beside)
+                connection = await self._dialer.connect(self._beside, self._closing)
             except Exception as error:  # noqa: BLE001  (it may be the application's, and comes out as itself)
                 end = End(error)
             else:
@@ -181,32 +183,31 @@ class Life:
             await anyio.sleep(attempt.delay)
 
     async def _serve(self, connection: Connection) -> End:
-        """Send a connection all it is to be sent: settings, what waits, what comes new, and the request to end."""
+        """Point both flows at a connection, bring it up to date, and return how it ended."""
         before, self.connection = self.connection, connection
-        self._begin(connection, before)
-        with connection.use:  # its end cancels this
-            try:
-                restored = await self.requests.restore(connection)
-                await self.outbox.catch_up(connection)
-                if restored is not None:
-                    with anyio.move_on_after(self._settings.send_timeout_seconds):
-                        await restored.wait()  # Deepgram wants one Configure at a time
-            except DeepgramStreamError:
-                await anyio.sleep_forever()  # the connection reports its end, once it has read what there was
-            self.outbox.go_live()
-            self._opened.set()
-            self._patience.renew()
-            await self._finish_requested.wait()
-            if connection.adapter.endpoint == "other":
-                connection.finish_with(End())  # such a socket knows no CloseStream
-            else:
-                await connection.finish()
-            await anyio.sleep_forever()
+        try:
+            self._begin(connection, before)
+            connection.use(partial(self._bring_up, connection))
+            end = await connection.wait_for_end()
+        finally:
+            self._closing.start(connection.close)
         self.outbox.pause()
         self.inbox.answers.connection_lost()
         self._opened.set()  # a connection that is lost at once still counts as the first one
-        assert connection.end is not None  # noqa: S101  (nothing else cancels its use)
-        return connection.end
+        return end
+
+    async def _bring_up(self, connection: Connection) -> None:
+        """Send a connection all that comes before new audio: settings, what waits; and the end, where it was asked for."""
+        restored = await self.requests.restore(connection)
+        await self.outbox.catch_up(connection)
+        if restored is not None:
+            # Deepgram wants one Configure at a time.
+            await restored.wait(until=now() + self._settings.send_timeout_seconds)
+        self.outbox.go_live()
+        self._opened.set()
+        self._patience.renew()
+        if self._is_finishing:
+            await connection.finish()
 
     def _begin(self, connection: Connection, before: Connection | None) -> None:
         """Point both flows at a connection, before its first event."""
@@ -249,7 +250,7 @@ class Life:
 
     @property
     def _is_stopping(self) -> bool:
-        return self._finish_requested.is_set or self._patience.is_cut_short or self.over is not None
+        return self._is_finishing or self._patience.is_cut_short or self.over is not None
 
     # The end
 
@@ -269,7 +270,7 @@ class Life:
         """Record how the session ended, for all who wait for it; the first call counts."""
         if self.over is not None:
             return
-        is_asked_for, error = self._finish_requested.is_set, end.error or self._source_error
+        is_asked_for, error = self._is_finishing, end.error or self._source_error
         code, reason = self.connection.adapter.close_frame if self.connection else (None, "")
         info = CloseInfo(
             code=code,
