@@ -72,6 +72,7 @@ class EmitterAdapter(Adapter):
                 f"deepgram-sdk {version} does not send {', '.join(dropped)}: use a newer one, or leave it out"
             )
             raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
+        self.expected = frozenset()
 
     async def listen(self) -> None:
         """Run `start_listening()`; what escapes it (a handler's exception, on SDK 5) is the cause of the end."""
