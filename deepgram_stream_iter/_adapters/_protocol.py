@@ -52,6 +52,8 @@ class Adapter(ABC):
         self._websocket: Any = None
         self._sink: Sink | None = None
         self._reported: Exception | None = None  # by the SDK's error callback, which is called before the end
+        self._is_close_emitted = False  # the SDK's close callback was called
+        self._watching: anyio.CancelScope | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -128,26 +130,28 @@ class Adapter(ABC):
         if self.close_frame[0] is not None:
             raise ConnectError("the connection has been closed already: make a new one")
 
-    async def _wait_for_end(self, close_emitted: anyio.Event) -> None:
+    async def _wait_for_end(self) -> None:
         """Wait for the SDK's Close; it may not come, because another handler raised, so watch the socket too."""
+        if self._is_close_emitted:
+            return
+        with anyio.CancelScope() as self._watching:  # until Close
+            await self._socket_closed()
+            await anyio.sleep(LAST_MESSAGES_SECONDS)
+
+    def _close_emitted(self) -> None:
+        self._is_close_emitted = True
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _socket_closed(self) -> None:
         wait_closed = getattr(self._websocket, "wait_closed", None)  # async websockets have one
-        async with anyio.create_task_group() as tasks:
-
-            async def watch_socket() -> None:
-                if inspect.iscoroutinefunction(wait_closed):
-                    await wait_closed()
-                elif self._websocket is None:
-                    return
-                else:
-                    while self.close_frame[0] is None and not private.is_listener_dead(self.connection):  # noqa: ASYNC110
-                        await anyio.sleep(_POLL_SECONDS)
-                with anyio.move_on_after(LAST_MESSAGES_SECONDS):
-                    await close_emitted.wait()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(watch_socket)
-            await close_emitted.wait()
-            tasks.cancel_scope.cancel()
+        if inspect.iscoroutinefunction(wait_closed):
+            await wait_closed()
+        elif self._websocket is None:
+            await anyio.sleep_forever()
+        else:
+            while self.close_frame[0] is None and not private.is_listener_dead(self.connection):  # noqa: ASYNC110
+                await anyio.sleep(_POLL_SECONDS)
 
     def _arrived(self, event: AnyStreamEvent) -> Awaitable[None] | None:
         return None if self._sink is None else self._sink.arrived(event)

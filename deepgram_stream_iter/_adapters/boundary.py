@@ -46,7 +46,7 @@ class Boundary(Protocol):
         """
         ...
 
-    async def run(self, function: Callable[[], Any]) -> None:
+    def run(self, function: Callable[[], Any]) -> Awaitable[None]:
         """Run the SDK's listener to its end; raises what it raises."""
         ...
 
@@ -77,9 +77,9 @@ class OnLoop:
         del undo
         return await self.call(function)
 
-    async def run(self, function: Callable[[], Any]) -> None:
-        """Await the SDK's listener."""
-        await function()
+    def run(self, function: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+        """Run it where it is awaited."""
+        return function()
 
     def deliver(self, handle: Callable[..., Awaitable[None] | None], *what: object) -> Awaitable[None] | None:
         """Call it at once."""

@@ -11,8 +11,6 @@ import inspect
 from collections.abc import Awaitable
 from typing import Any
 
-import anyio
-
 from deepgram_stream_iter._adapters import private
 from deepgram_stream_iter._adapters._protocol import Adapter, Sink
 from deepgram_stream_iter._adapters.boundary import AcrossThreads, Boundary, OnLoop
@@ -28,7 +26,6 @@ class EmitterAdapter(Adapter):
         self._context = context
         self.expected: frozenset[str] = frozenset()
         """The names of the parameters that the SDK was asked to send."""
-        self._closed = anyio.Event()
 
     @classmethod
     def of(cls, target: Any) -> EmitterAdapter | None:
@@ -75,6 +72,7 @@ class EmitterAdapter(Adapter):
                 f"deepgram-sdk {version} does not send {', '.join(dropped)}: use a newer one, or leave it out"
             )
             raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason)
+        self.expected = frozenset()
 
     async def listen(self) -> None:
         """Run `start_listening()`; what escapes it (a handler's exception, on SDK 5) is the cause of the end."""
@@ -87,7 +85,7 @@ class EmitterAdapter(Adapter):
 
     async def observe(self) -> None:
         """Wait for the CLOSE callback."""
-        await self._wait_for_end(self._closed)
+        await self._wait_for_end()
         self._listening_ended(self._reported)
 
     async def send(self, data: bytes | str) -> None:
@@ -120,4 +118,4 @@ class EmitterAdapter(Adapter):
         self._reported = error
 
     def _on_close(self, _: object) -> None:
-        self._boundary.deliver(self._closed.set)
+        self._boundary.deliver(self._close_emitted)

@@ -42,7 +42,6 @@ class LegacyAdapter(Adapter):
             connection, OnLoop() if inspect.iscoroutinefunction(connection.start) else AcrossThreads()
         )
         self._options, self._headers = options, headers
-        self._close_emitted = anyio.Event()
 
     @staticmethod
     def speaks(target: object) -> bool:
@@ -88,7 +87,7 @@ class LegacyAdapter(Adapter):
         `Close` alone is not the end: an application's `finish()`, or a failure in the SDK, emits it first and closes the
         socket half a second later.
         """
-        await self._wait_for_end(self._close_emitted)
+        await self._wait_for_end()
         while not self._is_over:  # noqa: ASYNC110  (the SDK emits nothing more)
             await anyio.sleep(_POLL_SECONDS)
         self._listening_ended(self._reported)
@@ -175,4 +174,4 @@ class LegacyAdapter(Adapter):
         return None
 
     def _on_close(self, _: object) -> Awaitable[None] | None:
-        return self._boundary.deliver(self._close_emitted.set)
+        return self._boundary.deliver(self._close_emitted)

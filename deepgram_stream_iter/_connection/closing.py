@@ -13,7 +13,7 @@ from deepgram_stream_iter._connection.ending import (
     is_agreed,
     is_failure,
 )
-from deepgram_stream_iter._errors import CallbackError, ConnectionLost, ServerError
+from deepgram_stream_iter._errors import CallbackError, ConnectionLost, ServerError, StalledError
 from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
 from deepgram_stream_iter._options import Endpoint, Settings
 
@@ -77,6 +77,12 @@ class Closing:
         """Return the end that Flux reports by an Error; Nova goes on after one."""
         text = f"Deepgram ended the stream: {event.code}: {event.description}"
         return End(ServerError(text, code=event.code, description=event.description), by_server=True)
+
+    def stalled(self, request_id: str) -> End:
+        """Return the end of a connection on which the server says nothing to the audio."""
+        timeout_seconds = self._settings.stall_timeout_seconds
+        reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
+        return self.lost(StalledError(reason, reason=reason, request_id=request_id))
 
     def timed_out(self, frame: tuple[int | None, str], endpoint: Endpoint, request_id: str) -> End:
         """Return the end of a connection that the server has not ended within `finish_timeout_seconds`."""

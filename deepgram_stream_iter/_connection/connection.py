@@ -1,17 +1,16 @@
 """One connection of the SDK: open, listen, keep alive, send, close; and how it ended.
 
-`run()` is its whole life, read from top to bottom. A session that reconnects has one connection after another.
+A session that reconnects has one connection after another: `open`, `wait_for_end` and `close` are the life of each.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Coroutine
+import math
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 import anyio
-import anyio.abc
 
 from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
@@ -21,27 +20,18 @@ from deepgram_stream_iter._connection.bounded import ends_within
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
+from deepgram_stream_iter._connection.hang_up import hang_up
 from deepgram_stream_iter._connection.stall import StallTimer
-from deepgram_stream_iter._connection.timers import keep_alive, wait_for_stall
-from deepgram_stream_iter._errors import (
-    BufferOverflow,
-    ConnectionLost,
-    DeepgramStreamError,
-    SessionClosed,
-    StalledError,
-)
+from deepgram_stream_iter._errors import BufferOverflow, ConnectionLost, DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._options import Settings
-
-_CLOSE_TIMEOUT_SECONDS = 2.0
-"""For closing the socket, and for what handlers of the application do meanwhile."""
-_HANDSHAKE_TIMEOUT_SECONDS = 1.0
-"""For the closing handshake; then the socket is dropped."""
+from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._tasks import Tasks
 
 
 class Connection:
-    """Runs a connection of the SDK from its opening to its end."""
+    """A connection of the SDK, from its opening to its end."""
 
     def __init__(self, adapter: Adapter, settings: Settings) -> None:
         self.adapter, self._settings = adapter, settings
@@ -49,18 +39,19 @@ class Connection:
         """Of the audio, from its opening on; None where its bytes are not time."""
         self.end: End | None = None
         """How it ended; there are no more events then."""
-        self.use = anyio.CancelScope()
-        """For what is done with the connection: its end cancels this."""
-        self._ended = anyio.Event()
-        self._noticed = anyio.Event()  # it has ended, or a send has found the socket closed
-        self._settled = anyio.Event()  # audio may be sent, or it has ended
-        self._listening = anyio.CancelScope()
-        self._listened = anyio.Event()  # the SDK's listener has ended
+        self._uses = Tasks()  # what sends through it
+        self._listening: anyio.CancelScope | None = None
+        self._ended = Signal()
+        self._noticed = Signal()  # it has ended, or a send has found the socket closed
+        self._settled = Signal()  # audio may be sent, or it has ended
+        self._listened = Signal()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
         self._delivery, self._closing = Delivery(), Closing(settings)
-        is_watched = settings.stall_timeout_seconds is not None and settings.listen
-        self._stall = StallTimer() if is_watched else None
+        timeout_seconds = settings.stall_timeout_seconds if settings.listen else None
+        self._stall = StallTimer(timeout_seconds) if timeout_seconds is not None else None
         self.keepalives_sent = 0
+        self._keepalive_seconds = math.inf  # from its opening on
+        self._is_keeping_alive = False  # a KeepAlive is on its way, or could not be sent
         self._last_sent_at = 0.0
 
     @property
@@ -68,41 +59,62 @@ class Connection:
         """Deepgram's id of the stream; empty where the handshake did not tell."""
         return self.adapter.request_id
 
-    async def run(self, beside: anyio.abc.TaskGroup, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Open, report when audio may be sent, listen until the end, and close. Cancelling drops the socket.
+    # From the life of the session
+
+    async def open(self, beside: Tasks, closing: Tasks) -> None:
+        """Open, and listen; return when audio may be sent. Cancelling drops the socket.
 
         The SDK's listener runs in `beside`, because it calls handlers of the application, which may not be cancellable.
 
-        :raises DeepgramStreamError: when it ends before audio may be sent.
+        :raises Exception: when it ends before audio may be sent; it is closed in `closing` then.
         """
-        was_ready = False
         try:
             await self._open()
-            async with anyio.create_task_group() as tasks:
-                self._start(tasks, beside)
-                await self._settled.wait()
-                was_ready = self._is_ready
-                if was_ready:
-                    task_status.started()
-                    await self._wait_for_end()
-                if self._settings.listen:
-                    await self._close()
-                tasks.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session; one of closing comes after the end)
-            self.finish_with(End(error))
-        finally:
+            self._start()
+            self._listening = beside.start(self._listen)
+            await self._settled.wait()
+        except BaseException:
             self.finish_with(End())
-            self._listening.cancel()
-            self.adapter.detach()
-            if self._settings.listen:
-                self.adapter.abort()
-        if not was_ready:
-            raise self.never_ready()
+            self._drop()
+            raise
+        if not self._is_ready:
+            closing.start(self.close)
+            cause = self.end.error if self.end is not None else None
+            raise never_ready(self.adapter.close_frame[0], cause, self.request_id)
 
-    def never_ready(self) -> Exception:
-        """Return the error of a connection that has ended before audio could be sent."""
-        cause = self.end.error if self.end is not None else None
-        return never_ready(self.adapter.close_frame[0], cause, self.request_id)
+    async def wait_for_end(self) -> End:
+        """Return how it ended, once it has; keep it alive until then, and watch whether the server answers."""
+        is_kept = self._settings.reconnect is not None and self.format is not None
+        noticed = self._noticed if is_kept else self._ended
+        while not noticed.is_set:
+            # By deadline: audio only moves these, and pays for no timer.
+            await noticed.wait(until=min(self._last_sent_at + self._keepalive_seconds, self._stall_due))
+            if now() >= self._stall_due:
+                self.finish_with(self._closing.stalled(self.request_id))
+            elif now() >= self._last_sent_at + self._keepalive_seconds:
+                self._last_sent_at = now()
+                if not self._is_keeping_alive:
+                    self.use(self._keep_alive)
+        while self.end is None:
+            # The SDK waits up to 20 s for a dead peer. The audio of what its listener still has is sent again.
+            await self._ended.wait(until=now() + LAST_MESSAGES_SECONDS)
+            if not self._delivery.is_paused:
+                self.listening_ended(None)
+        return self.end
+
+    async def close(self) -> None:
+        """Close, within 2 s. Handlers of the application may go on."""
+        is_lost = self.end is not None and self.end.error is not None
+        is_hurried = is_lost and self._settings.reconnect is not None
+        try:
+            if self._settings.listen:
+                await hang_up(self.adapter, self._listened, is_hurried=is_hurried)
+        finally:
+            self._drop()
+
+    def use(self, function: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run in a task what sends through the connection, whose end cancels it."""
+        self._uses.start(partial(self._use, function))
 
     def deliver_to(self, inbox: Inbox) -> None:
         """Put all events into an inbox from now on, and those that came early."""
@@ -133,20 +145,21 @@ class Connection:
             frame, endpoint = self.adapter.close_frame, self.adapter.endpoint
             self.finish_with(self._closing.end(frame, cause, endpoint, self.request_id))
 
-    # From the life of the session
-
     def finish_with(self, end: End) -> None:
-        """Record how it ended, and have it closed; the first call counts."""
+        """Record how it ended; the first call counts."""
         if self.end is None:
             self.end = end
             self._ended.set()
             self._noticed.set()
             self._settled.set()
             self._delivery.close()
-            self.use.cancel()
+            self._uses.cancel()
 
     async def finish(self) -> None:
         """Ask the server to end the stream; `end` tells when it has."""
+        if self.adapter.endpoint == "other":
+            self.finish_with(End())  # such a socket knows no CloseStream
+            return
         self._closing.asked = True
         try:
             if self.adapter.endpoint == "v1":
@@ -223,50 +236,54 @@ class Connection:
         if failure is not None:
             raise failure
 
-    def _start(self, tasks: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> None:
+    def _start(self) -> None:
         self.format = RawFormat.of(self.adapter.query)
         self._last_sent_at = now()
         if self.adapter.endpoint != "v2" or not self._settings.listen:
             self._set_ready()  # an observer of Flux may have come after its Connected
-        beside.start_soon(self._listen)
-        is_ours_to_keep_alive = self.adapter.endpoint == "v1" and not self.adapter.sends_keepalives
-        if self._settings.keepalive_seconds and self._settings.listen and is_ours_to_keep_alive:
-            send = partial(self.send_control, "KeepAlive")
-            tasks.start_soon(keep_alive, self._settings.keepalive_seconds, lambda: self._last_sent_at, send)
-        if self._stall is not None and self._settings.stall_timeout_seconds is not None:
-            tasks.start_soon(self._watch, self._stall, self._settings.stall_timeout_seconds)
+        if self.adapter.endpoint == "v1" and self._settings.listen and not self.adapter.sends_keepalives:
+            self._keepalive_seconds = self._settings.keepalive_seconds or math.inf
 
     def _set_ready(self) -> None:
         self._is_ready = True
         self._settled.set()
 
     async def _listen(self) -> None:
-        with self._listening:
-            try:
-                await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
-            except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
-                self.finish_with(End(error))
-            finally:
-                self._listened.set()
+        try:
+            await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
+            self.finish_with(End(error))
+        finally:
+            self.finish_with(End())  # where somebody else has cancelled this
+            self._listened.set()
 
-    async def _wait_for_end(self) -> None:
-        is_kept = self._settings.reconnect is not None and self.format is not None
-        await (self._noticed if is_kept else self._ended).wait()
-        while self.end is None:
-            # The SDK waits up to 20 s for a dead peer. The audio of what its listener still has is sent again.
-            with anyio.move_on_after(LAST_MESSAGES_SECONDS):
-                await self._ended.wait()
-            if not self._delivery.is_paused:
-                self.listening_ended(None)
+    def _drop(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        self.adapter.detach()
+        if self._settings.listen:
+            self.adapter.abort()
 
-    async def _watch(self, stall: StallTimer, timeout_seconds: float) -> None:
+    async def _use(self, function: Callable[[], Coroutine[None, None, None]]) -> None:
+        try:
+            if self.end is None:
+                await function()
+        except DeepgramStreamError:
+            pass  # the listener reports the end, once it has read what there was
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
+            self.finish_with(End(error))
+
+    @property
+    def _stall_due(self) -> float:
+        if self._stall is None:
+            return math.inf
         # While the SDK is paused nobody hears what the server says, which is not its fault.
-        await wait_for_stall(
-            timeout_seconds, lambda: 0.0 if self._delivery.is_paused else stall.owed_seconds(now())
-        )
-        reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
-        stalled = StalledError(reason, reason=reason, request_id=self.request_id)
-        self.finish_with(self._closing.lost(stalled))
+        return self._stall.due(now(), is_paused=self._delivery.is_paused)
+
+    async def _keep_alive(self) -> None:
+        self._is_keeping_alive = True
+        await self.send_control("KeepAlive")
+        self._is_keeping_alive = False
 
     async def _pause(self) -> None:
         try:
@@ -276,15 +293,3 @@ class Connection:
         finally:
             if self._stall is not None:
                 self._stall.answered()
-
-    async def _close(self) -> None:
-        """Close, and drop the socket when that takes too long. The listener, and its handlers, go on meanwhile."""
-        is_lost = self.end is not None and self.end.error is not None
-        patience_seconds = 0 if self._settings.reconnect and is_lost else _HANDSHAKE_TIMEOUT_SECONDS
-        drop = asyncio.get_running_loop().call_later(patience_seconds, self.adapter.abort)
-        try:
-            with anyio.move_on_after(_CLOSE_TIMEOUT_SECONDS):
-                await self.adapter.close()
-                await self._listened.wait()
-        finally:
-            drop.cancel()

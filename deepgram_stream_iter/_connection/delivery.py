@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import anyio
-
 from deepgram_stream_iter._events import AnyStreamEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._signal import Signal
 
 
 class Delivery:
@@ -14,7 +13,7 @@ class Delivery:
     def __init__(self) -> None:
         self._inbox: Inbox | None = None
         self._early: list[AnyStreamEvent] = []
-        self._released = anyio.Event()  # there is an inbox, or there will be none
+        self._released = Signal()  # there is an inbox, or there will be none
         self.is_paused = False
         """Somebody waits for room, and brings nothing meanwhile."""
 

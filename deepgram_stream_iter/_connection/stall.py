@@ -13,7 +13,8 @@ _OPAQUE_PIECE_SECONDS = 2.0
 class StallTimer:
     """Runs while audio goes out and nothing comes back; any message from the server resets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
         self._owed_since: float | None = None
         self._audio_ends_at = -math.inf  # if it is played from when it was sent
         self._is_sending = False  # audio is on its way into the socket, or CloseStream was sent
@@ -35,6 +36,10 @@ class StallTimer:
     def answered(self) -> None:
         """Record that the server has said something."""
         self._owed_since = None
+
+    def due(self, now: float, *, is_paused: bool) -> float:
+        """Return when it will have taken too long, if nothing changes; it does not run while the SDK is paused."""
+        return now + self._timeout_seconds - (0.0 if is_paused else self.owed_seconds(now))
 
     def owed_seconds(self, now: float) -> float:
         """Return for how long an answer has been owed; 0.0 when none is."""

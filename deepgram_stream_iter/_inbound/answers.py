@@ -6,9 +6,8 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-import anyio
-
 from deepgram_stream_iter._events import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent
+from deepgram_stream_iter._signal import Signal
 
 _logger = logging.getLogger("deepgram_stream_iter")
 
@@ -19,7 +18,7 @@ class Answer:
     def __init__(self, fits: Callable[[AnyStreamEvent], bool]) -> None:
         self.fits = fits
         self.event: AnyStreamEvent | None = None
-        self._changed = anyio.Event()
+        self._changed = Signal()
 
     def wake(self) -> None:
         """Let whoever waits for the answer look again."""
@@ -27,7 +26,7 @@ class Answer:
 
     async def wait_for_change(self) -> None:
         """Wait for the answer, the loss of the connection, or the end of the stream."""
-        self._changed = anyio.Event()
+        self._changed = Signal()
         await self._changed.wait()
 
 
@@ -36,7 +35,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._expected: list[Answer] = []
-        self._restored: anyio.Event | None = None
+        self._restored: Signal | None = None
         self.is_over = False
         """The stream has ended: there will be no more answers."""
 
@@ -57,9 +56,9 @@ class Answers:
                 answer.event = event
                 answer.wake()
 
-    def expect_restored(self) -> anyio.Event:
+    def expect_restored(self) -> Signal:
         """Expect the answer to a Configure of our own; the event is set when it has come."""
-        self._restored = anyio.Event()
+        self._restored = Signal()
         return self._restored
 
     def is_to_our_own(self, event: AnyStreamEvent) -> bool:

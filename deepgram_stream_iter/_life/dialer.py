@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import anyio
-import anyio.abc
 
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import is_retryable
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
-from deepgram_stream_iter._life.beside import run_beside
 from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from deepgram_stream_iter._recovery.back_off import BackOff
+from deepgram_stream_iter._tasks import Tasks
 
 
 class Dialer:
@@ -25,24 +25,19 @@ class Dialer:
         self.back_off = BackOff(settings.reconnect) if settings.reconnect else None
         """None where the session does not reconnect."""
 
-    async def connect(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> Connection:
-        """Make a connection, which runs in `sockets`; return it when audio may be sent.
+    async def connect(self, beside: Tasks, closing: Tasks) -> Connection:
+        """Make a connection; return it when audio may be sent.
 
         :raises Exception: when that does not come within `connect_timeout_seconds`.
         """
-        connection: Connection | None = None
         with anyio.move_on_after(self._settings.connect_timeout_seconds):
-            connection = Connection(await run_beside(self._connector(), beside), self._settings)
-            await sockets.start(connection.run, beside)
+            connection = Connection(await beside.call(self._connector), self._settings)
+            await connection.open(beside, closing)
             return connection
-        if connection is not None and connection.end is not None and connection.end.error is not None:
-            raise connection.never_ready()  # it was being closed when the time was up
         reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
         raise ConnectError(f"Could not connect to Deepgram: {reason}", reason=reason, is_transient=True)
 
-    async def next_attempt(
-        self, failure: Exception | None, beside: anyio.abc.TaskGroup
-    ) -> ReconnectAttempt | None:
+    async def next_attempt(self, failure: Exception | None, beside: Tasks) -> ReconnectAttempt | None:
         """Return the attempt that follows on a failure; None where none does.
 
         :raises Exception: when the attempts are used up, with the causes of all; and what `on_attempt` raises.
@@ -50,11 +45,11 @@ class Dialer:
         if self.back_off is None or failure is None or not is_retryable(failure):
             return None
         self.back_off.failed(failure)
-        attempt, on_attempt = self.back_off.next(), self.back_off.reconnect.on_attempt
+        attempt = self.back_off.next()
         if attempt is None:
             raise self.gave_up(f"gave up after {self.back_off.reconnect.max_attempts} attempts: max_attempts")
-        if on_attempt is not None:
-            await run_beside(_call(on_attempt, attempt), beside)
+        if self.back_off.reconnect.on_attempt is not None:
+            await beside.call(partial(_call, self.back_off.reconnect.on_attempt, attempt))
             check_number("the delay of an attempt", attempt.delay, least=0, most=DAY_SECONDS)
         if attempt.is_stopped:
             raise self.gave_up("on_attempt stopped it")

@@ -13,22 +13,22 @@ from functools import partial
 from typing import NamedTuple
 
 import anyio
-import anyio.abc
 
 from deepgram_stream_iter._adapters._protocol import Connector
+from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo, End
-from deepgram_stream_iter._errors import DeepgramStreamError
 from deepgram_stream_iter._events import ReconnectedEvent, ReconnectingEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.dialer import Dialer
 from deepgram_stream_iter._life.patience import Patience
-from deepgram_stream_iter._life.sources import Sources
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.outbox import Outbox
 from deepgram_stream_iter._outbound.requests import Requests
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._tasks import Tasks
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""
@@ -58,13 +58,13 @@ class Life:
         self.over: Over | None = None
         """How the session ended; None while it has not."""
         self._source_error: Exception | None = None
-        self._at_once = anyio.CancelScope()  # cancelled to close at once
         self._patience = Patience(settings.finish_timeout_seconds)
-        self._finish_requested = anyio.Event()
-        self._opened = anyio.Event()  # a first connection was live or is lost again, or there will be none
-        self._closed = anyio.Event()  # nothing is open any more
-        self._task: asyncio.Task[None]  # from `open()` on
-        self._sources = Sources()
+        self._is_finishing = False
+        self._opened = Signal()  # a first connection was live or is lost again, or there will be none
+        self._task: asyncio.Task[None]  # from `open()` on; when it ends, nothing is open any more
+        self._closing = Tasks()  # connections that have ended: 2 s at most
+        self._beside = Tasks()  # what calls the application, which nobody waits for
+        self._sources = Tasks()  # nor for a source that reads in a thread
 
     @property
     def request_id(self) -> str:
@@ -103,29 +103,33 @@ class Life:
             return
         self.outbox.refuse("finish() was called: this session takes no more audio")
         self.inbox.buffer.stop_pausing()
-        self._finish_requested.set()
-        self._sources.stop()
+        self._is_finishing = True
+        self._sources.cancel()
         further_seconds, reconnect = 0.0, self._settings.reconnect
         if self.inbox.recovery is not None and reconnect is not None:
             # Once more for another connection, and for what that one has to be sent before.
             replay_seconds = self.inbox.recovery.memory.replay_seconds / reconnect.catch_up_rate
             further_seconds = self._settings.finish_timeout_seconds + replay_seconds
         self._patience.begin(further_seconds, is_replay=self._is_replaying)
+        if self.connection is not None and self.outbox.is_live:
+            self.connection.use(self.connection.finish)
 
     async def wait_closed(self) -> CloseInfo:
         """Wait until nothing is open any more, and return how the stream ended."""
-        await self._closed.wait()
-        assert self.over is not None  # noqa: S101  (`_closed` comes after `_conclude`)
+        await asyncio.wait({self._task})
+        assert self.over is not None  # noqa: S101  (see `_release`)
         return self.over.info
 
     async def close_at_once(self) -> None:
         """Close without waiting for what is still to come; shielded, and done within 2 s."""
-        self._at_once.cancel()
+        self._patience.cut_short()
         left: set[asyncio.Task[None]] = set()
         with anyio.CancelScope(shield=True):
             try:
-                await self._closed.wait()
-                _, left = await asyncio.wait({self._task}, timeout=_GRACE_SECONDS)
+                await asyncio.wait({self._task})
+                cancelled = self._beside.running | self._sources.running
+                if cancelled:
+                    _, left = await asyncio.wait(cancelled, timeout=_GRACE_SECONDS)
             except asyncio.CancelledError:  # a second, native cancellation: no more patience
                 self._task.cancel()
                 raise
@@ -137,40 +141,37 @@ class Life:
     # The life
 
     async def _run(self) -> None:
-        async with anyio.create_task_group() as beside:  # nobody waits for what runs in here
-            end = End()
-            try:
-                await beside.start(self._sources.run)
-                async with anyio.create_task_group() as sockets:  # leaving this waits for them, 2 s at most
-                    try:
-                        with self._at_once, self._patience.scope as patience:
-                            end = await self._live(sockets, beside)
-                        if patience.cancelled_caught:
-                            end = self._timed_out()
-                    except Exception as error:  # noqa: BLE001  (whatever it is, the session ends with it)
-                        end = End(error)
-                    self._conclude(end)
-            finally:
-                self._conclude(end)  # when this task was cancelled
-                self._closed.set()
+        end = End()
+        try:
+            with self._patience.scope as patience:
+                end = await self._live()
+            if patience.cancelled_caught and not self._patience.is_cut_short:
+                end = self._timed_out()
+        except Exception as error:  # noqa: BLE001  (whatever it is, the session ends with it)
+            end = End(error)
+        except asyncio.CancelledError:  # by somebody who cancels all tasks
+            self._closing.cancel()
+            raise
+        finally:
+            self._conclude(end)
+            await self._closing.wait()
 
     def _release(self, task: asyncio.Task[None]) -> None:
         """Let go of all who wait, where the task was cancelled before its first step, or failed."""
         error = None if task.cancelled() else task.exception()
         self._conclude(End(error if isinstance(error, Exception) else None))
-        self._closed.set()
 
-    async def _live(self, sockets: anyio.abc.TaskGroup, beside: anyio.abc.TaskGroup) -> End:
+    async def _live(self) -> End:
         """Connect, serve, and again while that is worth it; return the end that is the session's."""
         while True:
             try:
-                connection = await self._dialer.connect(sockets, beside)
+                connection = await self._dialer.connect(self._beside, self._closing)
             except Exception as error:  # noqa: BLE001  (it may be the application's, and comes out as itself)
                 end = End(error)
             else:
                 end = await self._serve(connection)
                 self._patience.renew()
-            attempt = await self._dialer.next_attempt(end.error, beside)
+            attempt = await self._dialer.next_attempt(end.error, self._beside)
             if attempt is None:
                 return end
             if self.connection is not None:
@@ -182,32 +183,31 @@ class Life:
             await anyio.sleep(attempt.delay)
 
     async def _serve(self, connection: Connection) -> End:
-        """Send a connection all it is to be sent: settings, what waits, what comes new, and the request to end."""
+        """Point both flows at a connection, bring it up to date, and return how it ended."""
         before, self.connection = self.connection, connection
-        self._begin(connection, before)
-        with connection.use:  # its end cancels this
-            try:
-                restored = await self.requests.restore(connection)
-                await self.outbox.catch_up(connection)
-                if restored is not None:
-                    with anyio.move_on_after(self._settings.send_timeout_seconds):
-                        await restored.wait()  # Deepgram wants one Configure at a time
-            except DeepgramStreamError:
-                await anyio.sleep_forever()  # the connection reports its end, once it has read what there was
-            self.outbox.go_live()
-            self._opened.set()
-            self._patience.renew()
-            await self._finish_requested.wait()
-            if connection.adapter.endpoint == "other":
-                connection.finish_with(End())  # such a socket knows no CloseStream
-            else:
-                await connection.finish()
-            await anyio.sleep_forever()
+        try:
+            self._begin(connection, before)
+            connection.use(partial(self._bring_up, connection))
+            end = await connection.wait_for_end()
+        finally:
+            self._closing.start(connection.close)
         self.outbox.pause()
         self.inbox.answers.connection_lost()
         self._opened.set()  # a connection that is lost at once still counts as the first one
-        assert connection.end is not None  # noqa: S101  (nothing else cancels its use)
-        return connection.end
+        return end
+
+    async def _bring_up(self, connection: Connection) -> None:
+        """Send a connection all that comes before new audio: settings, what waits; and the end, where it was asked for."""
+        restored = await self.requests.restore(connection)
+        await self.outbox.catch_up(connection)
+        if restored is not None:
+            # Deepgram wants one Configure at a time.
+            await restored.wait(until=now() + self._settings.send_timeout_seconds)
+        self.outbox.go_live()
+        self._opened.set()
+        self._patience.renew()
+        if self._is_finishing:
+            await connection.finish()
 
     def _begin(self, connection: Connection, before: Connection | None) -> None:
         """Point both flows at a connection, before its first event."""
@@ -246,11 +246,11 @@ class Life:
         """End the stream over a source; one that fails while it is being stopped does not cost the tail."""
         self._source_error = self._source_error or error
         if not self._is_stopping:
-            self._at_once.cancel()
+            self._patience.cut_short()
 
     @property
     def _is_stopping(self) -> bool:
-        return self._finish_requested.is_set() or self._at_once.cancel_called or self.over is not None
+        return self._is_finishing or self._patience.is_cut_short or self.over is not None
 
     # The end
 
@@ -270,7 +270,7 @@ class Life:
         """Record how the session ended, for all who wait for it; the first call counts."""
         if self.over is not None:
             return
-        is_asked_for, error = self._finish_requested.is_set(), end.error or self._source_error
+        is_asked_for, error = self._is_finishing, end.error or self._source_error
         code, reason = self.connection.adapter.close_frame if self.connection else (None, "")
         info = CloseInfo(
             code=code,
@@ -286,5 +286,5 @@ class Life:
         self.inbox.close(error, lost=lost)
         if self.connection is not None:
             self.connection.finish_with(end)
-        self._sources.stop()
+        self._sources.cancel()
         self._opened.set()

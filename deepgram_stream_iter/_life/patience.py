@@ -16,6 +16,8 @@ class Patience:
         self._timeout_seconds = timeout_seconds
         self.scope = anyio.CancelScope()
         self._ends_at = math.inf
+        self.is_cut_short = False
+        """The end is not waited for, whatever time is left."""
 
     def begin(self, further_seconds: float, *, is_replay: bool) -> None:
         """Wait no longer than the time-out, and as many seconds more for what else has to be done."""
@@ -28,3 +30,9 @@ class Patience:
             self.scope.deadline = (
                 self._ends_at if is_replay else min(self._ends_at, now() + self._timeout_seconds)
             )
+
+    def cut_short(self) -> None:
+        """Wait no longer; when the time is up already, it stays a time-out."""
+        if not self.scope.cancel_called:
+            self.is_cut_short = True
+            self.scope.cancel()

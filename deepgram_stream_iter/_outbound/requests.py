@@ -6,6 +6,7 @@ has come is sent again to the next.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import anyio
@@ -20,6 +21,7 @@ from deepgram_stream_iter._events import (
 )
 from deepgram_stream_iter._inbound.answers import Answers
 from deepgram_stream_iter._outbound.outbox import Outbox
+from deepgram_stream_iter._signal import Signal
 
 _CONFIGURE_TIMEOUT_SECONDS = 10.0
 
@@ -29,10 +31,10 @@ class Requests:
 
     def __init__(self, outbox: Outbox, answers: Answers) -> None:
         self._outbox, self._answers = outbox, answers
-        self._configuring = anyio.Lock()
+        self._configuring = asyncio.Lock()
         self._configuration: dict[str, object] = {}  # what a Configure has changed since the session began
 
-    async def restore(self, connection: Connection) -> anyio.Event | None:
+    async def restore(self, connection: Connection) -> Signal | None:
         """Send the settings again to a new connection; return the event of the answer, where there is to be one.
 
         :raises DeepgramStreamError: as `Connection.send` does.

@@ -194,7 +194,7 @@ async def test_a_handler_that_cannot_be_cancelled_does_not_hold_the_exit(
                         raise LookupError
             assert "cannot be cancelled" in caplog.text
             release.set()
-            while any(task.get_name() == "deepgram_stream_iter" for task in asyncio.all_tasks()):
+            while any(task.get_name() == "deepgram_stream_iter-task" for task in asyncio.all_tasks()):
                 await anyio.lowlevel.checkpoint()
 
 

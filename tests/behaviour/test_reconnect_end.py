@@ -390,7 +390,7 @@ async def test_a_control_is_sent_once(connect: Connect) -> None:
         "_life.dialer.Dialer.next_attempt",
         "_life.life.Life._begin",
         "_connection.connection.Connection._start",
-        "_connection.connection.Connection._wait_for_end",
+        "_connection.connection.Connection.wait_for_end",
         "_connection.connection.Connection.finish",
     ],
 )

@@ -17,6 +17,7 @@ from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._options import Endpoint, Settings
+from deepgram_stream_iter._tasks import Tasks
 
 LATER = Reconnect(initial_delay_seconds=3600, max_delay_seconds=3600)
 
@@ -73,15 +74,18 @@ def some_settings(**changes: Any) -> Settings:
 
 async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
     """The SDK is paused over what comes before the session takes it, which nobody does after the end."""
-    connection = Connection(FakeAdapter(), some_settings())
+    adapter = FakeAdapter()
+    connection = Connection(adapter, some_settings())
     with anyio.fail_after(1):
-        async with anyio.create_task_group() as sdk, anyio.create_task_group() as sockets:
-            await sockets.start(connection.run, sdk)
+        async with anyio.create_task_group() as sdk:
+            await connection.open(Tasks(), Tasks())
             pausing = connection.arrived(StreamEvent.Connected())
             assert pausing is not None
             sdk.start_soon(lambda: pausing)
             await anyio.wait_all_tasks_blocked()
-            sockets.cancel_scope.cancel()
+            connection.finish_with(End())
+    adapter.lost.set()
+    await connection.close()
 
 
 async def test_after_a_pause_the_server_gets_its_time() -> None:
@@ -89,7 +93,8 @@ async def test_after_a_pause_the_server_gets_its_time() -> None:
     connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.1))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run, tasks)
+        await connection.open(Tasks(), Tasks())
+        tasks.start_soon(connection.wait_for_end)
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
         pausing = connection.arrived(StreamEvent.SpeechStarted())
@@ -101,6 +106,7 @@ async def test_after_a_pause_the_server_gets_its_time() -> None:
         await anyio.sleep(0.2)  # in which the server has nothing to say
         assert connection.end is None
         connection.finish_with(End())
+        await connection.close()
     inbox.close(None, lost=None)
 
 
@@ -109,12 +115,14 @@ async def test_an_event_is_nothing_to_answer() -> None:
     connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.05))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run, tasks)
+        await connection.open(Tasks(), Tasks())
+        tasks.start_soon(connection.wait_for_end)
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
         await anyio.sleep(0.2)  # in which nobody has anything to say
         assert connection.end is None
         connection.finish_with(End())
+        await connection.close()
     inbox.close(None, lost=None)
 
 

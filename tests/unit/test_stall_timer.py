@@ -10,7 +10,7 @@ from deepgram_stream_iter._connection.stall import PAUSE_SECONDS, StallTimer
 @pytest.fixture
 def timer() -> StallTimer:
     """Return a timer to which audio went out from 10 s to 12.5 s, every 0.5 s."""
-    timer = StallTimer()
+    timer = StallTimer(10.0)
     for tick in range(20, 25):
         timer.sending(tick / 2)
         timer.sent(tick / 2, 0.5)
@@ -19,7 +19,7 @@ def timer() -> StallTimer:
 
 def test_nothing_is_owed_before_audio_goes_out() -> None:
     """A server may be silent where it has nothing to say anything to."""
-    assert StallTimer().owed_seconds(100) == 0
+    assert StallTimer(10.0).owed_seconds(100) == 0
 
 
 def test_owed_since_the_first_audio(timer: StallTimer) -> None:
@@ -54,7 +54,7 @@ def test_audio_that_is_ahead_of_the_clock(timer: StallTimer) -> None:
 
 def test_large_pieces() -> None:
     """Pieces of more than a second, each when it is over, are no pauses."""
-    timer = StallTimer()
+    timer = StallTimer(10.0)
     for piece in range(10):
         timer.sending(piece * 1.2)
         timer.sent(piece * 1.2, 1.2)
@@ -63,7 +63,7 @@ def test_large_pieces() -> None:
 
 def test_slices_of_a_browser() -> None:
     """Of audio whose bytes are not time, pieces up to 3 s apart are one stream, however many there are of them."""
-    timer = StallTimer()
+    timer = StallTimer(10.0)
     for second in range(10):
         timer.sending(second)
         timer.sent(second, None)
