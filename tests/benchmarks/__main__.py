@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import details, flood, generations, memory, scale
 from .chart import chart
-from .dialects import VERSION
+from .dialects import IS_SLOW, VERSION
 from .report import Row, table, to_json, too_slow
 from .resources import allow_many_sockets
 from .server import Server, pin, running, two_cores
@@ -31,14 +31,13 @@ _SCALE_ROUNDS_SHARE = 3
 def parts(given: argparse.Namespace) -> dict[str, Callable[[Server], list[Row]]]:
     """Return what `--only` can name."""
     scale_rounds = max(1, given.rounds // _SCALE_ROUNDS_SHARE)
-    is_slow = int(VERSION.partition(".")[0]) < 7  # an event takes the SDK ten times as long
     return {
         "flood": lambda server: flood.measure(server, given.rounds),
         "timers": details.measure_timers,
         "full": details.measure_full_buffer,
         "garbage": memory.measure_garbage,
         "import": lambda _: details.measure_import(),
-        "memory": lambda server: memory.measure_growth(server, given.events // (10 if is_slow else 1)),
+        "memory": lambda server: memory.measure_growth(server, given.events // (20 if IS_SLOW else 1)),
         "scale": lambda server: scale.measure(server, scale_rounds, given.seconds),
         "audio": lambda server: scale.measure_audio(server, given.seconds),
     }
@@ -53,7 +52,7 @@ def main() -> int:
     add("--sdk", action="append", default=[], metavar="VERSION", help="measure on it; may be repeated")
     add("--only", action="append", default=[], metavar="PART", help="one of " + ", ".join(PARTS))
     add("--rounds", type=int, default=7, help="of the floods; a third as many of many sessions")
-    add("--seconds", type=float, default=6.0, help="how long many sessions are busy")
+    add("--seconds", type=float, default=5.0, help="how long many sessions are busy")
     add("--events", type=int, default=1_000_000, help="how many events memory is watched over")
     add("--json", type=Path, metavar="FILE")
     add("--chart", type=Path, metavar="FILE", help="an SVG")
@@ -99,9 +98,11 @@ def _measure(given: argparse.Namespace) -> list[Row]:
             return flood.measure(server, _QUICK_ROUNDS, seconds=QUICK_SECONDS, is_quick=True)
         rows: list[Row] = []
         for name, part in parts(given).items():
-            if not given.only or name in given.only:
-                print(f"SDK {VERSION}: {name}", file=sys.stderr)
-                rows += part(server)
+            if given.only and name not in given.only:
+                continue
+            began = time.monotonic()
+            rows += part(server)
+            print(f"SDK {VERSION}: {name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
         return rows
 
 

@@ -14,13 +14,13 @@ from typing import Any
 from deepgram_stream_iter import Overflow
 
 from .consumers import plain
-from .dialects import FRAME, IS_LEGACY, VERSION, Sdk, installed
+from .dialects import FRAME, IS_LEGACY, IS_SLOW, VERSION, Sdk, installed
 from .memory import until
 from .report import Row
 from .server import Server
 
 _PACED_FRAMES = 100
-_SIZES = (256, 10_000) if IS_LEGACY else (256, 10_000, 100_000)
+_SIZES = (256, 10_000) if IS_SLOW else (256, 10_000, 100_000)
 _BATCH = 20
 _FULL_SECONDS = 0.3
 _CONSTANT = 1.5

@@ -14,7 +14,10 @@ from typing import Any, Protocol
 import deepgram
 
 VERSION = importlib.metadata.version("deepgram-sdk")
-IS_LEGACY = int(VERSION.partition(".")[0]) < 5
+MAJOR = int(VERSION.partition(".")[0])
+IS_SLOW = MAJOR < 7
+"""A message takes the SDK ten times as long as it takes SDK 7."""
+IS_LEGACY = MAJOR < 5
 """The SDK speaks the dialect of `start()` and `finish()`: no reading but by callbacks, and no Flux."""
 
 FRAME = bytes(640)

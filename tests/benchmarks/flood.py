@@ -17,7 +17,7 @@ from .messages import UTTERANCE
 from .report import Row, ratios
 from .server import Server
 
-_RUN_SECONDS, _QUICK_RUN_SECONDS = 0.5, 0.25
+_RUN_SECONDS, _QUICK_RUN_SECONDS = 0.3, 0.25
 """A run of the baseline takes so long: the older the SDK, the fewer messages are that."""
 _MOST_MESSAGES = 3000
 _TRIAL_MESSAGES = 100
@@ -76,6 +76,8 @@ def entries(sdk: Sdk) -> list[Entry]:
         Entry(
             SEND, "session: send(), audio kept to be sent again", consumers.session_send(consumers.keeping)
         ),
+        Entry(SEND_TURNS, "SDK's send_media()", consumers.sdk_send(pausing=True)),
+        Entry(SEND_TURNS, "session: send()", consumers.session_send(plain(), pausing=True)),
     ]
     distinct = {
         (entry.group, entry.name): entry for entry in reversed(every)

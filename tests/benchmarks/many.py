@@ -25,7 +25,6 @@ from .consumers import plain
 from .dialects import FRAME, Sdk, Send, installed
 from .messages import STAMP
 from .resources import resident_kib
-from .server import PERIOD_SECONDS
 
 CONNECTING = 20
 """At a time."""
@@ -34,6 +33,8 @@ _LONG_FRAME = bytes(3200)
 _WARM_SECONDS = 1.5
 """What comes before is not counted."""
 LATE_SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
+"""What has not come then, after all has been sent, is lost."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Task:
     way: str
     sessions: int
     seconds: float
+    rate: int
+    """Messages a second."""
     has_audio: bool
 
 
@@ -145,31 +148,31 @@ async def measure(task: Task) -> dict[str, Any]:
     """Open the sessions, have them busy, and return what was seen."""
     sdk = installed(task.url)
     way = WAYS[task.way]
-    count = int(task.seconds / PERIOD_SECONDS)
+    count = int(task.seconds * task.rate)
     await _connect(
         sdk, way, Record(1), 1, "nova-quiet"
     )  # so that what is loaded once is no part of a session
     gc.collect()
     kib_before, tasks_before = resident_kib(), len(asyncio.all_tasks())
     record = Record(count * task.sessions)
-    sends = await _connect(sdk, way, record, task.sessions, f"nova-paced.{count}")
+    sends = await _connect(sdk, way, record, task.sessions, f"nova-paced.{count}.{task.rate}")
     gc.collect()
     kib_idle, tasks = resident_kib(), len(asyncio.all_tasks()) - tasks_before
-    pauses, began, cpu_began = Pauses(), time.monotonic(), time.process_time()
+    pauses, began = Pauses(), time.monotonic()
     record.counts_from = began + _WARM_SECONDS
     for send in sends:
         await send(FRAME)
     audio = asyncio.create_task(_send_audio(sends, task.seconds)) if task.has_audio else None
     kib_busy = asyncio.create_task(_median_kib(task.seconds))
-    await asyncio.wait({asyncio.create_task(record.done.wait())}, timeout=task.seconds + 3 * _WARM_SECONDS)
-    cpu = (time.process_time() - cpu_began) / (time.monotonic() - began)
+    cpu = asyncio.create_task(_cpu(began, task.seconds))
+    await asyncio.wait({asyncio.create_task(record.done.wait())}, timeout=task.seconds + _PATIENCE_SECONDS)
     lags = sorted(record.lags)
     return {
         "p50_ms": lags[len(lags) // 2] * 1e3 if lags else math.inf,
         "p99_ms": lags[int(len(lags) * 0.99)] * 1e3 if lags else math.inf,
         "late": sum(lag > LATE_SECONDS for lag in lags),
         "missing": record.left,
-        "cpu_percent": cpu * 100,
+        "cpu_percent": await cpu * 100,
         "idle_kib": (kib_idle - kib_before) / task.sessions,
         "busy_kib": (await kib_busy - kib_before) / task.sessions,
         "gc_ms": pauses.longest_seconds * 1e3,
@@ -218,6 +221,13 @@ async def _send_audio(sends: list[Send], seconds: float) -> float:
             sent += 1
         await asyncio.sleep(0.002)
     return sent / (seconds / FRAME_SECONDS * len(sends))
+
+
+async def _cpu(began: float, seconds: float) -> float:
+    """Return the share of a core that is taken while messages come."""
+    cpu_began = time.process_time()
+    await asyncio.sleep(seconds)
+    return (time.process_time() - cpu_began) / (time.monotonic() - began)
 
 
 async def _median_kib(seconds: float) -> float:

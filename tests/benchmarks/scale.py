@@ -12,13 +12,17 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from .dialects import IS_LEGACY, VERSION
+from .dialects import IS_LEGACY, IS_SLOW, VERSION
 from .many import Task
 from .report import Row, ratios
 from .server import Server
 
-SIZES = (1, 200, 1000)
-AUDIO_SIZES = (1000, 800, 600, 400, 200, 100, 50)
+SIZES = (1, 50) if IS_LEGACY else (1, 100) if IS_SLOW else (1, 200, 1000)
+"""What the SDK itself can sustain, about."""
+AUDIO_SIZES = (100, 75, 50, 25) if IS_SLOW else (1000, 800, 600, 400, 200, 100)
+_RATE = 4
+_ONE_RATE = 40
+"""Messages a second of a single session: with fewer there would be too few for a p99."""
 _OWN = "callback" if IS_LEGACY else "own"
 _NAMES = {
     "own": "SDK's own async for",
@@ -45,7 +49,7 @@ def run(
     server: Server, way: str, sessions: int, seconds: float, *, has_audio: bool = False
 ) -> dict[str, Any]:
     """Run one way in a process of its own."""
-    task = Task(server.url, way, sessions, seconds, has_audio)
+    task = Task(server.url, way, sessions, seconds, _rate(sessions), has_audio)
     module = f"{__package__}.many"
     command = [sys.executable, "-m", module, json.dumps(asdict(task))]
     done = subprocess.run(  # noqa: S603  (a file of this package)
@@ -53,6 +57,10 @@ def run(
     )
     seen: dict[str, Any] = json.loads(done.stdout)
     return seen
+
+
+def _rate(sessions: int) -> int:
+    return _RATE if sessions > 1 else _ONE_RATE
 
 
 def measure(server: Server, rounds: int, seconds: float) -> list[Row]:
@@ -65,13 +73,16 @@ def measure(server: Server, rounds: int, seconds: float) -> list[Row]:
             for way in ways[:: 1 if number % 2 else -1]:
                 seen[way].append(run(server, way, size, seconds))
                 print(f"  {size} x {way}: {seen[way][-1]}", file=sys.stderr)
-        rows += _rows(f"{size} session{'s' * (size > 1)}, 4 messages a second each", seen)
+        many = f"{size} sessions" if size > 1 else "1 session"
+        rows += _rows(f"{many}, {_rate(size)} messages a second each", seen, has_memory=size > 1)
     return rows
 
 
-def _rows(group: str, seen: dict[str, list[dict[str, Any]]]) -> list[Row]:
+def _rows(group: str, seen: dict[str, list[dict[str, Any]]], *, has_memory: bool) -> list[Row]:
     rows: list[Row] = []
     for column, (name, unit) in _COLUMNS.items():
+        if column.endswith("_kib") and not has_memory:  # of one session it is a matter of pages
+            continue
         theirs = [one[column] for one in seen[_OWN]]
         for way, those in seen.items():
             values = [one[column] for one in those]
@@ -95,7 +106,7 @@ def _rows(group: str, seen: dict[str, list[dict[str, Any]]]) -> list[Row]:
                 total = sum(those[-1]["collections"])
                 rows.append(_row(group, f"garbage collections: {_NAMES[way]}", total, "", note=counts))
     ours, theirs = seen["session"], seen[_OWN]
-    for column in ("idle_kib", "busy_kib"):
+    for column in ("idle_kib", "busy_kib") if has_memory else ():
         above = [mine[column] - other[column] for mine, other in zip(ours, theirs, strict=True)]
         name = f"{_COLUMNS[column][0]}: above the SDK's own"
         rows.append(_row(group, name, statistics.median(above), "KiB", bound=_KIB_BOUND))

@@ -6,7 +6,7 @@ What it says is named by the model that the client asks for, and begins with the
     nova-lost.N     every other connection: one final, then lost; the others: as nova-flood
     nova-burst.N.M  N interims of other segments, and M more for each further frame of audio
     nova-long.N     N short interims, and finals among them
-    nova-paced.N    N finals of 20 words, four a second, with the time of sending as their first word
+    nova-paced.N.R  N finals of 20 words, R a second, with the time of sending as their first word
     nova-quiet      nothing
 """
 
@@ -31,8 +31,6 @@ from deepgram_stream_iter.testing import messages
 
 from .messages import conversation, encode, finals, interims, stamped, updates
 
-PERIOD_SECONDS = 0.25
-"""A paced session is sent a message so often."""
 PACED_SECONDS = 0.5
 """Then paced messages begin, once all connections have asked for them."""
 LOST = 1011
@@ -130,9 +128,10 @@ class Peer(asyncio.Protocol):
         elif kind == "nova-long":
             self._flood(conversation(counts[0]))
         elif kind == "nova-paced":
+            count, period_seconds = counts[0], 1 / counts[1]
             place = (self._number * _GOLDEN) % 1.0
-            due = (time.monotonic() + PACED_SECONDS) // PERIOD_SECONDS + 1 + place
-            self._pace(due * PERIOD_SECONDS, 0, counts[0])
+            due = (time.monotonic() + PACED_SECONDS) // period_seconds + 1 + place
+            self._pace(due * period_seconds, period_seconds, 0, count)
 
     _lost = 0
 
@@ -155,15 +154,14 @@ class Peer(asyncio.Protocol):
                 return
             self._transport.write(chunk)
 
-    def _pace(self, due: float, number: int, count: int) -> None:
+    def _pace(self, due: float, period_seconds: float, number: int, count: int) -> None:
         """Send what is due, and come back for the next; asyncio's clock is `time.monotonic()`."""
-        now = time.monotonic()
-        while number < count and due <= now and not self._transport.is_closing():
+        while number < count and due <= time.monotonic() and not self._transport.is_closing():
             head, tail = _stamped(number % _CYCLE)
             self._transport.write(b"%b%020.9f%b" % (head, time.monotonic(), tail))
-            number, due = number + 1, due + PERIOD_SECONDS
+            number, due = number + 1, due + period_seconds
         if number < count and not self._transport.is_closing():
-            asyncio.get_running_loop().call_at(due, self._pace, due, number, count)
+            asyncio.get_running_loop().call_at(due, self._pace, due, period_seconds, number, count)
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
