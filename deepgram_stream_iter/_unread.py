@@ -14,8 +14,8 @@ from deepgram_stream_iter._words import Seconds, Word, at, read_words
 
 E = TypeVar("E")
 
-_GIVEN, _OFFSET = "_given_words", "_offset_seconds"
-"""What the words are read from, and what their times are moved by."""
+_GIVEN, _OFFSET, _LAST = "_given_words", "_offset_seconds", "_last_words"
+"""What the words are read from, what their times are moved by, and the last word alone, which a final is asked for twice."""
 
 
 class _Unread:
@@ -48,9 +48,10 @@ def made(kind: type[E], fields: dict[str, object], words: object) -> E:
 
 def last_word(event: object) -> Word | None:
     """Return the last word of an event without reading all others; None where it has none."""
-    words: tuple[Word, ...] | None = event.__dict__.get("words")
+    fields = event.__dict__
+    words: tuple[Word, ...] | None = fields.get("words", fields.get(_LAST))
     if words is None:
-        words = read_words(items(event.__dict__.get(_GIVEN))[-1:], event.__dict__.get(_OFFSET, 0.0))
+        words = fields[_LAST] = read_words(items(fields.get(_GIVEN))[-1:], fields.get(_OFFSET, 0.0))
     return words[-1] if words else None
 
 
@@ -58,6 +59,7 @@ def changed(event: E, **fields: object) -> E:
     """Return the event with other fields, as `dataclasses.replace` does; words that are not read stay so."""
     other = object.__new__(type(event))
     other.__dict__.update(event.__dict__, **fields)
+    other.__dict__.pop(_LAST, None)
     return other
 
 

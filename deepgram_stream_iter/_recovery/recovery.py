@@ -36,6 +36,7 @@ class Recovery:
         self._back_off = back_off
         self._timeline, self._deduplicator = Timeline(), Deduplicator()
         self._utterances = CutUtterances(query)
+        self._finalized_seconds = 0.0  # before the next event
         self.audio_seconds_replayed = 0.0
         self.audio_seconds_lost = 0.0
 
@@ -46,15 +47,14 @@ class Recovery:
             # It finalizes nothing and ends no utterance.
             new = self._deduplicator.take(event)
             return [] if new is None else [new]
-        before = self._deduplicator.finalized_seconds
         self._utterances.heard(event)
         new = self._deduplicator.take(event)
         if new is None:
             return []
-        finalized = self._deduplicator.finalized_seconds
-        if _is_final(new) and (new.transcript or finalized > before):
+        before, self._finalized_seconds = self._finalized_seconds, self._deduplicator.finalized_seconds
+        if _is_final(new) and (new.transcript or self._finalized_seconds > before):
             self._back_off.progress()
-        self.memory.finalized(finalized)
+        self.memory.finalized(self._finalized_seconds)
         end = self._utterances.end_before(new)
         return [new] if end is None else [end, new]
 
@@ -65,6 +65,7 @@ class Recovery:
         self._timeline.begin(begin)
         self._deduplicator.resume(begin)
         self._utterances.resume()
+        self._finalized_seconds = self._deduplicator.finalized_seconds
         self.audio_seconds_replayed += replayed
         return replayed, self._gap_event(gap)
 

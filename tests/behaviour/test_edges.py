@@ -130,7 +130,7 @@ async def test_a_source_that_cannot_be_cancelled_holds_up_nothing(
         assert session.transcript == ("late" if how == "normally" else "")
     assert "cannot be cancelled" in caplog.text
     release.set()
-    while any(task.get_name() == "deepgram_stream_iter" for task in asyncio.all_tasks()):
+    while any(task.get_name().startswith("deepgram_stream_iter") for task in asyncio.all_tasks()):
         await anyio.lowlevel.checkpoint()
 
 
