@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -99,6 +98,8 @@ class StreamingOptions:
         def __new__(cls, **options: object) -> Self:
             names = {field.name for field in fields(cls)}
             for unknown in sorted(options.keys() - names):
+                import difflib  # noqa: PLC0415  (who makes no mistake does without)
+
                 close = difflib.get_close_matches(unknown, names, n=1)
                 hint = (
                     f"did you mean {close[0]!r}?" if close else "see its documentation for those there are."
@@ -231,7 +232,7 @@ class Reconnect:
             raise TypeError("on_attempt must be a function of a ReconnectAttempt, plain or async")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """How a session behaves: the keyword arguments of `stream()`, where they are described."""
 

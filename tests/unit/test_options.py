@@ -182,7 +182,7 @@ def test_options_travel(duplicate: Callable[[StreamingOptions], StreamingOptions
     [
         *(
             {name: value}
-            for name in vars(SETTINGS)
+            for name in (field.name for field in dataclasses.fields(SETTINGS))
             if name.endswith("_seconds")
             for value in (0, -1.0, float("nan"))
         ),

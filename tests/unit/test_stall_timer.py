@@ -27,6 +27,12 @@ def test_owed_since_the_first_audio(timer: StallTimer) -> None:
     assert timer.owed_seconds(12) == 2
 
 
+def test_when_it_will_have_taken_too_long(timer: StallTimer) -> None:
+    """After its time from the first audio that was not answered; a pause of the SDK, in which nobody hears, is no part."""
+    assert timer.due(12, is_paused=False) == 20
+    assert timer.due(12, is_paused=True) == 22
+
+
 def test_an_answer_settles_it(timer: StallTimer) -> None:
     """After an answer it begins with the next audio."""
     timer.answered()
