@@ -24,6 +24,7 @@ from .server import Server, pin, running, two_cores
 
 QUICK_SECONDS = 28.0
 _QUICK_ROUNDS = 100
+_LEGACY_NOTE = ["SDK 4 has no async for: there its callback that keeps nothing is the measure"]
 _SCALE_ROUNDS_SHARE = 3
 """A third of the rounds: theirs take much longer."""
 
@@ -123,11 +124,7 @@ def _drawn(rows: list[Row], measured_on: dict[str, str]) -> str:
         [
             f"a flood, in alternation with deepgram-sdk {newest} itself; medians and ranges of the rounds; shorter is better",
             f"{measured_on['python']}, {measured_on['machine']}, the server in a process of its own",
-            *(
-                ["SDK 4 has no async for: there it is its callback that keeps nothing"]
-                if versions[0] < "5"
-                else []
-            ),
+            *_LEGACY_NOTE[: versions[0] < "5"],
         ],
     )
 

@@ -79,10 +79,11 @@ def entries(sdk: Sdk) -> list[Entry]:
         Entry(SEND_TURNS, "SDK's send_media()", consumers.sdk_send(pausing=True)),
         Entry(SEND_TURNS, "session: send()", consumers.session_send(plain(), pausing=True)),
     ]
-    distinct = {
-        (entry.group, entry.name): entry for entry in reversed(every)
-    }  # a baseline may be a row of its own
-    return [entry for entry in reversed(distinct.values()) if not IS_LEGACY or entry.group != FLUX]
+    distinct: dict[tuple[str, str], Entry] = {}
+    for entry in every:
+        if not IS_LEGACY or entry.group != FLUX:
+            distinct.setdefault((entry.group, entry.name), entry)  # a baseline may be a row of its own
+    return list(distinct.values())
 
 
 class Costs:
