@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import anyio
 import pytest
 
 from deepgram_stream_iter._life import patience as patience_module
@@ -35,3 +36,20 @@ async def test_the_end_is_asked_for_during_a_replay(monkeypatch: pytest.MonkeyPa
     patience = Patience(2.0)
     patience.begin(3.0, is_replay=True)
     assert patience.scope.deadline == 105
+
+
+async def test_cutting_it_short() -> None:
+    """The wait ends at once; where the time was up before, it stays a time-out."""
+    patience = Patience(2.0)
+    with patience.scope:
+        patience.cut_short()
+        await anyio.sleep_forever()
+    assert patience.is_cut_short
+    patience = Patience(0.001)
+    with patience.scope:
+        patience.begin(0.0, is_replay=False)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            patience.cut_short()
+    assert not patience.is_cut_short
