@@ -12,15 +12,16 @@ from collections.abc import Callable
 from deepgram_stream_iter import Overflow, StreamSession
 
 from .consumers import BASELINE, Way, iterated, naive_queue, plain
-from .dialects import FRAME, IS_LEGACY, VERSION, Sdk, installed
+from .dialects import FRAME, IS_SLOW, VERSION, Sdk, installed
 from .report import Row
 from .resources import resident_kib
 from .server import Server
 
 _STEPS = 10
 _FLAT_KIB = 1024.0
+_OBJECTS_BOUND = 3.0
 _WAITING = 1000
-_GARBAGE_MESSAGES = 300 if IS_LEGACY else 3000
+_GARBAGE_MESSAGES = 500 if IS_SLOW else 3000
 _POLL_SECONDS = 0.001
 
 
@@ -166,8 +167,6 @@ def measure_garbage(server: Server) -> list[Row]:
 
     return asyncio.run(run())
 
-
-_OBJECTS_BOUND = 3.0
 
 if __name__ == "__main__":
     _url, _overflow, _count = sys.argv[1:]
