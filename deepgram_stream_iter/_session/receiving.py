@@ -5,7 +5,6 @@ Connection -> Inbox -> EventBuffer -> `__anext__` -> the application
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ class Receiving(SessionBase):
         super().__init__(connector, settings)
         self._assembler = UtteranceAssembler()
         self._utterance: Utterance | None = None  # completed by the event handed out last
-        self._completed: deque[Utterance] = deque()  # by the end of the stream, and not handed out yet
+        self._completed: list[Utterance] = []  # by the end of the stream, and not handed out yet
         self._is_iterating = False
 
     def __aiter__(self) -> Self:
@@ -95,7 +94,7 @@ class Receiving(SessionBase):
             else:
                 if self._utterance is not None:
                     self._completed.append(self._utterance)
-        return self._completed.popleft()
+        return self._completed.pop(0)
 
 
 class _Utterances:
