@@ -12,13 +12,13 @@ from ._errors import (
     SessionClosed,
     StalledError,
 )
-from ._events import AnyStreamEvent, StreamEvent
+from ._events.kinds import AnyStreamEvent, StreamEvent
+from ._events.words import Word
 from ._options import Overflow, Reconnect, ReconnectAttempt, StreamingOptions
 from ._session import StreamSession
 from ._stats import StreamStats
 from ._stream import stream
 from ._transcript import Utterance
-from ._words import Word
 
 __all__ = [
     "AnyStreamEvent",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
     EndOfTurnEvent,
     SpeechStartedEvent,
@@ -16,8 +16,8 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
-from deepgram_stream_iter._unread import without_message
-from deepgram_stream_iter._words import Seconds, Word
+from deepgram_stream_iter._events.unread import without_message
+from deepgram_stream_iter._events.words import Seconds, Word
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import anyio
 from deepgram_stream_iter._adapters import private
 from deepgram_stream_iter._adapters.boundary import Boundary
 from deepgram_stream_iter._errors import ConnectError
-from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._options import Endpoint
 
 _POLL_SECONDS = 0.25

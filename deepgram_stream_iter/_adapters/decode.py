@@ -2,17 +2,17 @@
 
 Messages are told apart by their `type` string, never by their class: depending on its version and on the message, the
 SDK hands out a model, a model of the wrong class, a mapping or None. Whatever is missing or of a wrong type becomes
-empty; nothing here raises. Words are read only when somebody asks the event for them (`_unread.py`).
+empty; nothing here raises. Words are read only when somebody asks the event for them (`_events/unread.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import deepgram_stream_iter._events as events
-from deepgram_stream_iter._events import AnyStreamEvent
-from deepgram_stream_iter._reading import fields_of, integer, item, number, text, texts
-from deepgram_stream_iter._unread import made
+import deepgram_stream_iter._events.kinds as events
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
+from deepgram_stream_iter._events.reading import fields_of, integer, item, number, text, texts
+from deepgram_stream_iter._events.unread import made
 
 
 def decode(raw: object) -> AnyStreamEvent:

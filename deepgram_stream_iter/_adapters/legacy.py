@@ -24,7 +24,7 @@ from deepgram_stream_iter._adapters._protocol import Adapter, Sink
 from deepgram_stream_iter._adapters.boundary import AcrossThreads, OnLoop
 from deepgram_stream_iter._adapters.decode import decode
 from deepgram_stream_iter._errors import ConnectError
-from deepgram_stream_iter._unread import changed
+from deepgram_stream_iter._events.unread import changed
 
 _PAYLOADS = ("result", "metadata", "speech_started", "utterance_end", "unhandled", "error", "close")
 """The names by which the SDK passes a handler its message; sync clients pass errors by position."""

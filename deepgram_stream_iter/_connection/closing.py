@@ -14,7 +14,7 @@ from deepgram_stream_iter._connection.ending import (
     is_failure,
 )
 from deepgram_stream_iter._errors import CallbackError, ConnectionLost, ServerError, StalledError
-from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
 from deepgram_stream_iter._options import Endpoint, Settings
 
 _logger = logging.getLogger("deepgram_stream_iter")

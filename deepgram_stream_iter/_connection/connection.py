@@ -15,19 +15,19 @@ import anyio
 from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
-from deepgram_stream_iter._clock import now
-from deepgram_stream_iter._connection.bounded import ends_within
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
 from deepgram_stream_iter._connection.hang_up import hang_up
 from deepgram_stream_iter._connection.stall import StallTimer
 from deepgram_stream_iter._errors import BufferOverflow, ConnectionLost, DeepgramStreamError, SessionClosed
-from deepgram_stream_iter._events import AnyStreamEvent, ErrorEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, ErrorEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._loop.bounded import ends_within
+from deepgram_stream_iter._loop.clock import now
+from deepgram_stream_iter._loop.signal import Signal
+from deepgram_stream_iter._loop.tasks import Tasks
 from deepgram_stream_iter._options import Settings
-from deepgram_stream_iter._signal import Signal
-from deepgram_stream_iter._tasks import Tasks
 
 
 class Connection:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
-from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._loop.signal import Signal
 
 
 class Delivery:

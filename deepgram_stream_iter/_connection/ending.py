@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
-from deepgram_stream_iter._events import MetadataEvent
+from deepgram_stream_iter._events.kinds import MetadataEvent
 from deepgram_stream_iter._options import Endpoint
 
 NORMAL, _NO_STATUS, _BROKEN = 1000, 1005, 1006

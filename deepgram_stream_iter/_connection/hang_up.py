@@ -8,7 +8,7 @@ import contextlib
 import anyio
 
 from deepgram_stream_iter._adapters._protocol import Adapter
-from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._loop.signal import Signal
 
 _CLOSE_TIMEOUT_SECONDS = 2.0
 """For closing the socket, and for what handlers of the application do meanwhile."""

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from deepgram_stream_iter._events import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent
-from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent
+from deepgram_stream_iter._loop.signal import Signal
 
 _logger = logging.getLogger("deepgram_stream_iter")
 

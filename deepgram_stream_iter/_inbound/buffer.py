@@ -15,7 +15,7 @@ from collections import deque
 import anyio
 
 from deepgram_stream_iter._errors import BufferOverflow
-from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
 from deepgram_stream_iter._options import Overflow
 

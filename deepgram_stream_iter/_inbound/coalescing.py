@@ -8,7 +8,12 @@ from typing import TypeAlias
 
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from deepgram_stream_iter._events import AnyStreamEvent, TranscriptEvent, TurnStateEvent, TurnUpdateEvent
+from deepgram_stream_iter._events.kinds import (
+    AnyStreamEvent,
+    TranscriptEvent,
+    TurnStateEvent,
+    TurnUpdateEvent,
+)
 
 _Send: TypeAlias = MemoryObjectSendStream[AnyStreamEvent]
 _Receive: TypeAlias = MemoryObjectReceiveStream[AnyStreamEvent]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepgram_stream_iter._events import AnyStreamEvent, AudioGapEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, AudioGapEvent
 from deepgram_stream_iter._inbound.answers import Answers
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.ledger import Ledger

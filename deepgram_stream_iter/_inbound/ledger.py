@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
     ConnectedEvent,
     EndOfTurnEvent,

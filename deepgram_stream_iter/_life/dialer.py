@@ -12,9 +12,9 @@ from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import is_retryable
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
+from deepgram_stream_iter._loop.tasks import Tasks
 from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from deepgram_stream_iter._recovery.back_off import BackOff
-from deepgram_stream_iter._tasks import Tasks
 
 
 class Dialer:

@@ -15,20 +15,20 @@ from typing import NamedTuple
 import anyio
 
 from deepgram_stream_iter._adapters._protocol import Connector
-from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo, End
-from deepgram_stream_iter._events import ReconnectedEvent, ReconnectingEvent
+from deepgram_stream_iter._events.kinds import ReconnectedEvent, ReconnectingEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.dialer import Dialer
 from deepgram_stream_iter._life.patience import Patience
+from deepgram_stream_iter._loop.clock import now
+from deepgram_stream_iter._loop.signal import Signal
+from deepgram_stream_iter._loop.tasks import Tasks
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.outbox import Outbox
 from deepgram_stream_iter._outbound.requests import Requests
 from deepgram_stream_iter._recovery.recovery import Recovery
-from deepgram_stream_iter._signal import Signal
-from deepgram_stream_iter._tasks import Tasks
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""

@@ -6,7 +6,7 @@ import math
 
 import anyio
 
-from deepgram_stream_iter._clock import now
+from deepgram_stream_iter._loop.clock import now
 
 
 class Patience:

@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias
 import anyio
 
 from deepgram_stream_iter._audio import FRAME_MS
-from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import ConnectionLost, DeepgramStreamError, SessionClosed
+from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.admission import Admission
 from deepgram_stream_iter._recovery.memory import Memory

@@ -13,15 +13,15 @@ import anyio
 
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import ConfigureError
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
     ConfiguredEvent,
     ConfigureFailedEvent,
     TranscriptEvent,
 )
 from deepgram_stream_iter._inbound.answers import Answers
+from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._outbound.outbox import Outbox
-from deepgram_stream_iter._signal import Signal
 
 _CONFIGURE_TIMEOUT_SECONDS = 10.0
 

@@ -16,9 +16,9 @@ from deepgram_stream_iter._audio import (
     is_buffer,
     pieces,
 )
-from deepgram_stream_iter._clock import now
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import DeepgramStreamError
+from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._outbound.outbox import Outbox
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
     SpeechStartedEvent,
     TranscriptEvent,
     TurnStateEvent,
     UtteranceEndEvent,
 )
+from deepgram_stream_iter._events.unread import changed, last_word
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._recovery.turns import Turns
 from deepgram_stream_iter._recovery.words import is_before, place_of, text_of
-from deepgram_stream_iter._unread import changed, last_word
-from deepgram_stream_iter._words import Word
 
 _ROUNDING_SECONDS = 2e-6
 """What follows a place may seem to begin before it, because times were rounded on their way (`Timeline`)."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 from deepgram_stream_iter._audio import RawFormat
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
     AudioGapEvent,
     EndOfTurnEvent,

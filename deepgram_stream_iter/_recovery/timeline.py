@@ -6,7 +6,7 @@ and this place is added to every time that comes back.
 
 from __future__ import annotations
 
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
     MetadataEvent,
     SpeechStartedEvent,
@@ -14,7 +14,7 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
-from deepgram_stream_iter._unread import moved
+from deepgram_stream_iter._events.unread import moved
 
 _TIMES: dict[type, tuple[str, ...]] = {
     TranscriptEvent: ("start",),

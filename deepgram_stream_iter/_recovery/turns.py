@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     EagerEndOfTurnEvent,
     EndOfTurnEvent,
     StartOfTurnEvent,
@@ -13,10 +13,10 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
     TurnUpdateEvent,
 )
+from deepgram_stream_iter._events.unread import changed
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._recovery.words import is_before, text_of
 from deepgram_stream_iter._transcript import unconfirmed_end
-from deepgram_stream_iter._unread import changed
-from deepgram_stream_iter._words import Word
 
 _ONSET_SECONDS = 3.0
 """While nobody speaks Flux ends no turn; audio this much older than what it has heard holds no beginning of one."""

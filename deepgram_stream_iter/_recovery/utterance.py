@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deepgram_stream_iter._events import AnyStreamEvent, TranscriptEvent, UtteranceEndEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, TranscriptEvent, UtteranceEndEvent
+from deepgram_stream_iter._events.unread import last_word
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._recovery.words import Place, place_of
-from deepgram_stream_iter._unread import last_word
-from deepgram_stream_iter._words import Word
 
 _DEFAULT_ENDPOINTING = "10"
 """Deepgram's, in milliseconds, as its documentation of `endpointing` says."""

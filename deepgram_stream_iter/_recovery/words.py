@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from deepgram_stream_iter._words import Word
+from deepgram_stream_iter._events.words import Word
 
 
 class Place(NamedTuple):

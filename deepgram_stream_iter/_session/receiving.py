@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from deepgram_stream_iter._adapters._protocol import Connector
-from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._session.base import SessionBase

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from deepgram_stream_iter._audio import AudioSource, check_source
 from deepgram_stream_iter._connection.ending import CloseInfo
-from deepgram_stream_iter._events import ConfiguredEvent, TranscriptEvent
+from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._session.base import SessionBase
 

@@ -27,7 +27,7 @@ from deepgram_stream_iter import (
 )
 from deepgram_stream_iter._adapters import private
 from deepgram_stream_iter._adapters.decode import decode
-from deepgram_stream_iter._events import TurnStateEvent
+from deepgram_stream_iter._events.kinds import TurnStateEvent
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection
 
 SECONDS = 2.6

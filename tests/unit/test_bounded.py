@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from deepgram_stream_iter._connection.bounded import ends_within
+from deepgram_stream_iter._loop.bounded import ends_within
 
 AT_ONCE = 0.0
 """Late as soon as the coroutine waits."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter._errors import BufferOverflow
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._options import Overflow
 

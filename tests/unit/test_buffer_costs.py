@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 from test_buffer import a_buffer, assert_waits, take
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._options import Overflow
 

@@ -16,8 +16,8 @@ from deepgram_stream_iter._connection.ending import End
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._loop.tasks import Tasks
 from deepgram_stream_iter._options import Endpoint, Settings
-from deepgram_stream_iter._tasks import Tasks
 
 LATER = Reconnect(initial_delay_seconds=3600, max_delay_seconds=3600)
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter._adapters.decode import decode
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent
-from deepgram_stream_iter._words import Word
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._events.words import Word
 
 WORDS = [
     {"word": "hello", "punctuated_word": "Hello.", "start": 0.5, "end": 1, "confidence": 0.9, "speaker": 1},

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._recovery.deduplicator import Deduplicator
-from deepgram_stream_iter._words import Word
 
 
 def words(text: str) -> tuple[Word, ...]:

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TurnEvent, TurnStateEvent
-from deepgram_stream_iter._words import Word
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TurnEvent, TurnStateEvent
+from deepgram_stream_iter._events.words import Word
 
 KINDS: tuple[type[AnyStreamEvent], ...] = get_args(AnyStreamEvent)
 WORDS = (Word("hello", "Hello", 0.5, 0.9, 0.99), Word("world", "world.", 1.0, 1.4, 0.98))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deepgram_stream_iter import StreamEvent
-from deepgram_stream_iter._events import AnyStreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.ledger import Ledger
 
 START, UPDATE, RESUMED = StreamEvent.StartOfTurn, StreamEvent.TurnUpdate, StreamEvent.TurnResumed

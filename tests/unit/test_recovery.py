@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._events import (
+from deepgram_stream_iter._events.kinds import (
     EndOfTurnEvent,
     StartOfTurnEvent,
     StreamEvent,
@@ -18,12 +18,12 @@ from deepgram_stream_iter._events import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.memory import RawMemory
 from deepgram_stream_iter._recovery.recovery import Recovery
 from deepgram_stream_iter._transcript import UtteranceAssembler
-from deepgram_stream_iter._words import Word
 
 BLOCK_SIZE = 4
 AUDIO = b"".join(struct.pack("<I", number) for number in range(2500))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.recovery import Recovery
 from deepgram_stream_iter._transcript import UtteranceAssembler
-from deepgram_stream_iter._words import Word
 
 RATE = 10
 """Samples in a second: all that follows is counted in them."""

@@ -8,8 +8,8 @@ import sys
 import anyio
 import pytest
 
-from deepgram_stream_iter._clock import now
-from deepgram_stream_iter._signal import Signal
+from deepgram_stream_iter._loop.clock import now
+from deepgram_stream_iter._loop.signal import Signal
 
 
 async def test_all_who_wait_are_woken() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from deepgram_stream_iter._tasks import Tasks
+from deepgram_stream_iter._loop.tasks import Tasks
 
 
 async def test_a_result_and_an_exception_come_out_as_themselves() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._recovery.timeline import Timeline
-from deepgram_stream_iter._words import Word
 
 TIMES = st.none() | st.just(0.0) | st.integers(0, 10**9).map(lambda microseconds: microseconds / 10**6)
 OFFSETS = st.integers(0, 10**10).map(lambda microseconds: microseconds / 10**6)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter._adapters.decode import decode
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnEvent
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._transcript import Utterance, UtteranceAssembler, unconfirmed_end
-from deepgram_stream_iter._words import Word
 
 END = None  # of an utterance, in the history of a channel
 CHANNELS = st.integers(0, 1)

@@ -12,9 +12,9 @@ from deepgram.listen.v1.socket_client import V1SocketClientResponse
 from deepgram.listen.v2.socket_client import V2SocketClientResponse
 
 from deepgram_stream_iter._adapters.decode import decode
-from deepgram_stream_iter._events import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent
+from deepgram_stream_iter._events.unread import changed, last_word, without_message
 from deepgram_stream_iter._recovery.timeline import Timeline
-from deepgram_stream_iter._unread import changed, last_word, without_message
 from deepgram_stream_iter.testing import messages
 
 NOVA = messages.results("one two", start=1.0, is_final=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from deepgram_stream_iter._reading import TOO_LARGE, fields_of, integer, items, number, text
+from deepgram_stream_iter._events.reading import TOO_LARGE, fields_of, integer, items, number, text
 
 Seconds: TypeAlias = float
 """A position in the audio, or a length of it."""

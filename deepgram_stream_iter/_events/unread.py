@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
-from deepgram_stream_iter._reading import items
-from deepgram_stream_iter._words import Seconds, Word, at, read_words
+from deepgram_stream_iter._events.reading import items
+from deepgram_stream_iter._events.words import Seconds, Word, at, read_words
 
 E = TypeVar("E")
 

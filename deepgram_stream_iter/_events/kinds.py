@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from deepgram_stream_iter._unread import words_when_asked
-from deepgram_stream_iter._words import Alternative, Channel, Seconds, Word
+from deepgram_stream_iter._events.unread import words_when_asked
+from deepgram_stream_iter._events.words import Alternative, Channel, Seconds, Word
 
 
 class _Kinds:
