@@ -43,7 +43,8 @@ class StreamEvent(_Kinds):
     """The base of all events, and the name under which their kinds are found.
 
     Events are immutable, match by keyword, and compare by value (`raw` aside). Times are seconds of audio. What the
-    server left out is an empty string, an empty tuple, None, or False where it is a flag.
+    server left out is an empty string, an empty tuple, None, or False where it is a flag. `words` are read from `raw` when
+    somebody first asks for them, and kept from then on: do not change `raw` before that.
     """
 
     type: str = field(init=False, repr=False)

@@ -1,7 +1,7 @@
 """Events as messages bring them: their words stay unread until somebody asks, and are kept from then on. Pure.
 
 This is the only file that touches the `__dict__` of an event. What it leaves out there is found where Python looks next, on
-the class: the default of a field, or `Unread`, which reads the words. So nobody sees a difference: not `==`, `repr`, `replace`,
+the class: the default of a field, or `_Unread`, which reads the words. So nobody sees a difference: not `==`, `repr`, `replace`,
 `copy`, `pickle` or a pattern, which all ask for the words or take along what they are read from.
 """
 
