@@ -9,7 +9,8 @@ from html import escape
 from .report import Row
 
 _WIDTH, _MARGIN, _NAMES, _LINE, _BAR = 760, 24, 268, 24, 13
-_HEAD, _SECTION, _FOOT = 64, 38, 40
+_HEAD, _SECTION, _FOOT = 70, 38, 40
+_LEGEND = 76
 _VALUES = 58
 """Room for the number behind the longest bar."""
 _SEEN = 0.005
@@ -93,10 +94,10 @@ def _bar(row: Row, x: Callable[[float], float], y: float) -> list[str]:
 def _legend() -> list[str]:
     x = _WIDTH - _MARGIN - 200
     return [
-        f'<rect class="ours" x="{x}" y="25" width="{_BAR}" height="{_BAR}" rx="2"/>',
-        _text(x + 19, 36, "this package", "quiet"),
-        f'<rect class="other" x="{x + 110}" y="25" width="{_BAR}" height="{_BAR}" rx="2"/>',
-        _text(x + 129, 36, "without it", "quiet"),
+        f'<rect class="ours" x="{x}" y="{_LEGEND - 11}" width="{_BAR}" height="{_BAR}" rx="2"/>',
+        _text(x + 19, _LEGEND, "this package", "quiet"),
+        f'<rect class="other" x="{x + 110}" y="{_LEGEND - 11}" width="{_BAR}" height="{_BAR}" rx="2"/>',
+        _text(x + 129, _LEGEND, "without it", "quiet"),
     ]
 
 

@@ -24,6 +24,8 @@ _TRIAL_MESSAGES = 100
 _HANGING_SECONDS = 60.0
 """A run that takes longer hangs."""
 _LEAST_ROUNDS = 3
+_SERVER_BOUND_US = 15.0
+"""A message: the fastest consumer, `raw`, takes more."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ def entries(sdk: Sdk) -> list[Entry]:
 class Costs:
     """The CPU seconds a message of each entry, round by round."""
 
-    def __init__(self, sdk: Sdk, measured: list[Entry], run_seconds: float) -> None:
-        self._sdk, self._run_seconds = sdk, run_seconds
+    def __init__(self, server: Server, measured: list[Entry], sdk: Sdk, run_seconds: float) -> None:
+        self._server, self._sdk, self._run_seconds = server, sdk, run_seconds
+        self._server_seconds, self._server_messages = 0.0, 0
         self.seconds: dict[Entry, list[float]] = {entry: [] for entry in measured}
         self._first: dict[str, Entry] = {}  # of each group
         for entry in measured:
@@ -118,12 +121,25 @@ class Costs:
 
     async def _run(self, entry: Entry, count: int) -> float:
         gc.collect()
+        server_began = self._server.cpu_seconds
         taking = entry.way(self._sdk, f"{MODELS[entry.group]}.{count}", count)
-        return await asyncio.wait_for(taking, _HANGING_SECONDS) / count
+        seconds = await asyncio.wait_for(taking, _HANGING_SECONDS)
+        if entry.group == NOVA:
+            self._server_seconds += self._server.cpu_seconds - server_began
+            self._server_messages += count
+        return seconds / count
 
     def rows(self) -> list[Row]:
-        """Return what came out."""
-        return [
+        """Return what came out, and what the server took, which has to wait for every consumer."""
+        server = Row(
+            sdk=VERSION,
+            group="the server, in its own process, of the floods of Results",
+            name="CPU time, with all that a connection takes",
+            value=self._server_seconds / self._server_messages * 1e6,
+            unit="us",
+            bound=_SERVER_BOUND_US,
+        )
+        floods = [
             Row.of_ratios(
                 entry.group,
                 entry.name,
@@ -135,6 +151,7 @@ class Costs:
             )
             for entry, costs in self.seconds.items()
         ]
+        return [*floods, server]
 
 
 def measure(
@@ -146,7 +163,7 @@ def measure(
     async def run() -> list[Row]:
         sdk = installed(server.url)
         measured = [entry for entry in entries(sdk) if entry.is_quick or not is_quick]
-        costs = Costs(sdk, measured, _QUICK_RUN_SECONDS if is_quick else _RUN_SECONDS)
+        costs = Costs(server, measured, sdk, _QUICK_RUN_SECONDS if is_quick else _RUN_SECONDS)
         await costs.warm_up()
         took = 0.0
         for number in range(rounds):
