@@ -22,6 +22,8 @@ import urllib.parse
 from types import FrameType
 from typing import Any
 
+_OPEN = 1
+"""`State.OPEN`, as all three classes have it."""
 _DRAIN_SECONDS = 10.0
 """By then the SDK has given up by itself."""
 
@@ -45,6 +47,8 @@ def is_listener_dead(connection: object) -> bool:
 
 def close_frame(websocket: object) -> tuple[int | None, str]:
     """Return the close code and reason; (None, "") while the socket is open or where they are not known."""
+    if getattr(websocket, "state", None) == _OPEN:  # every send asks, and this answers in a fifth of the time
+        return None, ""
     code = getattr(websocket, "close_code", None)
     reason = getattr(websocket, "close_reason", None)
     if code is None:
