@@ -104,7 +104,7 @@ class UtteranceAssembler:
             self._current = event
             if isinstance(event, EndOfTurnEvent):
                 self._current = without_message(event)
-                return _of_turn(event) if event.transcript else None
+                return _of_turn(event, with_words=self.keeps_words) if event.transcript else None
         return None
 
     def end(self) -> list[Utterance]:
@@ -113,15 +113,13 @@ class UtteranceAssembler:
         turn = self._current
         if isinstance(turn, TurnStateEvent) and not isinstance(turn, EndOfTurnEvent) and turn.transcript:
             self._current = unconfirmed_end(turn)
-            left.append(_of_turn(self._current))
+            left.append(_of_turn(self._current, with_words=self.keeps_words))
         return [utterance for utterance in left if utterance is not None]
 
     def _at(self, channel_index: int | None) -> _Pending:
         current = self._current if isinstance(self._current, _Pending) else None
-        if current is None or channel_index not in (
-            None,
-            current.channel_index,
-        ):  # None: not said, so the same
+        # None is not said, so the same.
+        if current is None or channel_index not in (None, current.channel_index):
             current = self._channels.get(channel_index)
             if current is None:
                 current = self._channels[channel_index] = _Pending(channel_index)
@@ -144,10 +142,10 @@ def unconfirmed_end(turn: TurnStateEvent) -> EndOfTurnEvent:
     )
 
 
-def _of_turn(turn: EndOfTurnEvent) -> Utterance:
+def _of_turn(turn: EndOfTurnEvent, *, with_words: bool) -> Utterance:
     return Utterance(
         text=turn.transcript,
-        words=turn.words,
+        words=turn.words if with_words else (),
         start=turn.start,
         end=turn.end,
         turn_index=turn.turn_index,

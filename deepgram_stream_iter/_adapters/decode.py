@@ -31,6 +31,7 @@ def _transcript(message: Mapping[str, object], raw: object) -> events.Transcript
     speech_final = get("speech_final") is True
     channel_index = get("channel_index")
     fields: dict[str, object] = {
+        "type": "transcript",
         "raw": raw,
         "transcript": text(alternative("transcript")),
         "is_final": speech_final or get("is_final") is True,
@@ -53,6 +54,7 @@ def _turn(message: Mapping[str, object], raw: object) -> AnyStreamEvent:
     if kind is None:
         return events.UnknownEvent(name=f"TurnInfo.{name}", raw=raw)
     fields: dict[str, object] = {
+        "type": kind.type,
         "raw": raw,
         "transcript": text(get("transcript")),
         "turn_index": integer(get("turn_index")),
@@ -62,7 +64,7 @@ def _turn(message: Mapping[str, object], raw: object) -> AnyStreamEvent:
         "languages": texts(get("languages")),
     }
     if kind is events.EndOfTurnEvent:
-        fields["trigger"] = text(get("trigger"))
+        fields |= {"trigger": text(get("trigger")), "confirmed": True}
     return made(kind, fields, get("words"))
 
 

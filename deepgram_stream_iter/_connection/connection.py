@@ -5,6 +5,7 @@ A session that reconnects has one connection after another: `open`, `wait_for_en
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Coroutine
@@ -17,7 +18,7 @@ from deepgram_stream_iter._adapters.failures import connect_error
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
-from deepgram_stream_iter._connection.ending import End, connection_lost, never_ready
+from deepgram_stream_iter._connection.ending import End, connection_lost, listener_cancelled, never_ready
 from deepgram_stream_iter._connection.hang_up import hang_up
 from deepgram_stream_iter._connection.stall import StallTimer
 from deepgram_stream_iter._errors import BufferOverflow, ConnectionLost, DeepgramStreamError, SessionClosed
@@ -130,10 +131,7 @@ class Connection:
             self.finish_with(self._closing.reported(event))
             return None
         self._closing.record(event)
-        if self._stall is not None:
-            self._stall.answered()
-            if self._closing.asked and self._closing.answer != "metadata":
-                self._stall.sending(now())  # CloseStream is still to be answered
+        self._record_answer()
         if not self._is_ready:
             self._set_ready()  # Flux says by its first message that audio may be sent
         self._delivery.put(event)
@@ -253,8 +251,10 @@ class Connection:
             await (self.adapter.listen() if self._settings.listen else self.adapter.observe())
         except Exception as error:  # noqa: BLE001  (a fault of ours ends the session, not its task)
             self.finish_with(End(error))
+        except asyncio.CancelledError as error:
+            self.finish_with(listener_cancelled(error))  # counts unless the session itself has cancelled it
+            raise
         finally:
-            self.finish_with(End())  # where somebody else has cancelled this
             self._listened.set()
 
     def _drop(self) -> None:
@@ -291,5 +291,10 @@ class Connection:
         except BufferOverflow as error:
             self.finish_with(End(error))
         finally:
-            if self._stall is not None:
-                self._stall.answered()
+            self._record_answer()
+
+    def _record_answer(self) -> None:
+        if self._stall is not None:
+            self._stall.answered()
+            if self._closing.asked and self._closing.answer != "metadata":
+                self._stall.sending(now())  # CloseStream is still to be answered

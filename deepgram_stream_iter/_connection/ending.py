@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from deepgram_stream_iter._errors import ConnectError, ConnectionLost
+from deepgram_stream_iter._errors import CallbackError, ConnectError, ConnectionLost
 from deepgram_stream_iter._events.kinds import MetadataEvent
 from deepgram_stream_iter._options import Endpoint
 
@@ -113,6 +113,16 @@ def connection_lost(
     lost = ConnectionLost(text, code=code, reason=reason, request_id=request_id)
     lost.__cause__ = cause
     return lost
+
+
+def listener_cancelled(cause: BaseException) -> End:
+    """Return the end of a connection whose listener was cancelled, and not by the session."""
+    error = CallbackError(
+        "the SDK's listener was cancelled: a handler of the application let a CancelledError out, or somebody has"
+        " cancelled all tasks"
+    )
+    error.__cause__ = cause
+    return End(error)
 
 
 def never_ready(code: int | None, error: Exception | None, request_id: str) -> Exception:

@@ -1,8 +1,8 @@
 """Events as messages bring them: their words stay unread until somebody asks, and are kept from then on. Pure.
 
 This is the only file that touches the `__dict__` of an event. What it leaves out there is found where Python looks next, on
-the class: the default of a field, or `_Unread`, which reads the words. So nobody sees a difference: not `==`, `repr`, `replace`,
-`copy`, `pickle` or a pattern, which all ask for the words or take along what they are read from.
+the class: the default of a field, or `_Unread`, which reads the words. So `==`, `repr`, `replace`, `copy`, `pickle` and patterns
+see no difference, because they ask for the words or take along what they are read from. Who reads the `__dict__` does.
 """
 
 from __future__ import annotations
@@ -51,12 +51,13 @@ def last_word(event: object) -> Word | None:
     fields = event.__dict__
     words: tuple[Word, ...] | None = fields.get("words", fields.get(_LAST))
     if words is None:
-        words = fields[_LAST] = read_words(items(fields.get(_GIVEN))[-1:], fields.get(_OFFSET, 0.0))
+        given = [word for word in items(fields.get(_GIVEN)) if word is not None]
+        words = fields[_LAST] = read_words(given[-1:], fields.get(_OFFSET, 0.0))
     return words[-1] if words else None
 
 
 def changed(event: E, **fields: object) -> E:
-    """Return the event with other fields, as `dataclasses.replace` does; words that are not read stay so."""
+    """Return the event with other fields, which are not checked; words that are not read stay so."""
     other = object.__new__(type(event))
     other.__dict__.update(event.__dict__, **fields)
     other.__dict__.pop(_LAST, None)
@@ -80,5 +81,5 @@ def moved(event: E, offset_seconds: Seconds, *times: str) -> E:
             for word in words
         )
     elif _GIVEN in event.__dict__:
-        fields[_OFFSET] = offset_seconds
+        fields[_OFFSET] = event.__dict__.get(_OFFSET, 0.0) + offset_seconds
     return changed(event, **fields)

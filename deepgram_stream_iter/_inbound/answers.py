@@ -57,7 +57,7 @@ class Answers:
                 answer.wake()
 
     def expect_restored(self) -> Signal:
-        """Expect the answer to a Configure of our own; the event is set when it has come."""
+        """Expect the answer to a Configure of our own; what is returned is set when it has come."""
         self._restored = Signal()
         return self._restored
 

@@ -17,6 +17,7 @@ import anyio
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
+from deepgram_stream_iter._loop.signal import Waiters
 from deepgram_stream_iter._options import Overflow
 
 _AT_ONCE = 6
@@ -36,15 +37,14 @@ class EventBuffer:
         self._bound: float = max_size
         self._at_once = min(_AT_ONCE, max_size + 1)
         self._send, self._receive = anyio.create_memory_object_stream[AnyStreamEvent](math.inf)
-        self._queue: CoalescingQueue | None = (
-            None  # has the stream, from a coalescing until the buffer is empty
-        )
+        # From a coalescing until the buffer is empty; it has the stream then.
+        self._queue: CoalescingQueue | None = None
         self._rest: deque[AnyStreamEvent] | None = None  # what was left in the stream when it was closed
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
         self._error: Exception | None = None
         self._pauses_sdk = True
-        self._consumers: list[asyncio.Future[None]] = []  # that wait for an event, or the end
-        self._producers: list[asyncio.Future[None]] = []  # that wait for room
+        self._consumers = Waiters()  # for an event, or the end
+        self._producers = Waiters()  # for room
         self.interims_coalesced = self.dropped = self.size_max = 0
 
     @property
@@ -72,7 +72,7 @@ class EventBuffer:
             self._queue.put(event)
         self._used = used = self._used + 1
         if self._consumers:
-            _wake(self._consumers)
+            self._consumers.wake()
         if used > self._bound:
             self._shrink()
         elif used > self.size_max:
@@ -91,7 +91,7 @@ class EventBuffer:
             return
         with anyio.move_on_after(self._timeout_seconds):
             while self.is_full:
-                await _wait(self._producers)
+                await self._producers.wait()
         if self.is_full:
             raise _overflow(
                 f"the buffer of {self._max_size} events was full, and nobody took one for"
@@ -107,15 +107,15 @@ class EventBuffer:
             if self._rest is not None:
                 raise self._error or EndOfEvents
             self._queue = None
-            await _wait(self._consumers)
+            await self._consumers.wait()
         if self._producers:
-            _wake(self._producers)
+            self._producers.wake()
         return self._take()
 
     def stop_pausing(self) -> None:
         """Keep everything from now on, past the bound where need be; the policies that drop or raise go on."""
         self._pauses_sdk = False
-        _wake(self._producers)
+        self._producers.wake()
 
     def unbound(self) -> None:
         """Keep everything from now on, whatever the policy."""
@@ -129,7 +129,7 @@ class EventBuffer:
         self._send.close()
         self._receive.close()
         self.unbound()
-        _wake(self._consumers)
+        self._consumers.wake()
 
     def _take(self) -> AnyStreamEvent:
         self._used -= 1
@@ -149,22 +149,6 @@ class EventBuffer:
             self._used -= coalesced
             self.interims_coalesced += coalesced
         self.size_max = max(self.size_max, self.size)
-
-
-async def _wait(waiting: list[asyncio.Future[None]]) -> None:
-    """Wait until those who wait are woken: one future each, because cancelling who awaits one cancels it."""
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiting.append(future)
-    try:
-        await future
-    finally:
-        waiting.remove(future)
-
-
-def _wake(waiting: list[asyncio.Future[None]]) -> None:
-    for future in waiting:
-        if not future.done():  # else it is woken already, or cancelled
-            future.set_result(None)
 
 
 def _overflow(what: str) -> BufferOverflow:

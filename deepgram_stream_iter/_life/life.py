@@ -63,8 +63,8 @@ class Life:
         self._opened = Signal()  # a first connection was live or is lost again, or there will be none
         self._task: asyncio.Task[None]  # from `open()` on; when it ends, nothing is open any more
         self._closing = Tasks()  # connections that have ended: 2 s at most
-        self._beside = Tasks()  # what calls the application, which nobody waits for
-        self._sources = Tasks()  # nor for a source that reads in a thread
+        self._beside = Tasks()  # the SDK's listener, and functions of the application: nobody waits for them
+        self._sources = Tasks()  # what is fed: nobody waits for that either, because it may read in a thread
 
     @property
     def request_id(self) -> str:

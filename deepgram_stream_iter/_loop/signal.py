@@ -1,4 +1,4 @@
-"""A flag that can be waited for."""
+"""What can be waited for, and weighs nothing until somebody does."""
 
 from __future__ import annotations
 
@@ -6,37 +6,56 @@ import asyncio
 import math
 
 
-class Signal:
-    """What an `anyio.Event` is, at 60 bytes and not 900: only who waits needs more than the flag, and most never do."""
+class Waiters:
+    """Those who wait until they are woken: each has a future of its own, because cancelling who awaits one cancels it."""
 
-    __slots__ = ("_waiting", "is_set")
+    __slots__ = ("_futures",)
 
     def __init__(self) -> None:
-        self.is_set = False
-        self._waiting: tuple[asyncio.Future[None], ...] = ()
+        self._futures: tuple[asyncio.Future[None], ...] = ()
 
-    def set(self) -> None:
-        """Set it for good, and wake all who wait; callbacks may do so too."""
-        self.is_set = True
-        for waiting in self._waiting:
-            _wake(waiting)
+    def __bool__(self) -> bool:
+        return bool(self._futures)
+
+    def wake(self) -> None:
+        """Wake all who wait; callbacks may do so too."""
+        for future in self._futures:
+            _wake(future)
 
     async def wait(self, until: float = math.inf) -> None:
-        """Wait until it is set, or until a time of the event loop's clock."""
-        if self.is_set:
-            return
+        """Wait until woken, or until a time of the event loop's clock."""
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
         timer = loop.call_at(until, _wake, woken) if until < math.inf else None
-        self._waiting = (*self._waiting, woken)
+        self._futures = (*self._futures, woken)
         try:
             await woken
         finally:
-            self._waiting = tuple(each for each in self._waiting if each is not woken)
+            self._futures = tuple([each for each in self._futures if each is not woken])
             if timer is not None:
                 timer.cancel()
 
 
-def _wake(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():  # who waits may have been cancelled
-        waiting.set_result(None)
+class Signal(Waiters):
+    """What an `anyio.Event` is, at 60 bytes and not 900: only who waits needs more than the flag, and most never do."""
+
+    __slots__ = ("is_set",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_set = False
+
+    def set(self) -> None:
+        """Set it for good, and wake all who wait; callbacks may do so too."""
+        self.is_set = True
+        self.wake()
+
+    async def wait(self, until: float = math.inf) -> None:
+        """Wait until it is set, or until a time of the event loop's clock."""
+        if not self.is_set:
+            await super().wait(until)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():  # who waits may have been woken already, or cancelled
+        future.set_result(None)

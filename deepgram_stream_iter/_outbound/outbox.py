@@ -14,6 +14,7 @@ from deepgram_stream_iter._audio import FRAME_MS
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import ConnectionLost, DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._loop.clock import now
+from deepgram_stream_iter._loop.signal import Waiters
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.admission import Admission
 from deepgram_stream_iter._recovery.memory import Memory
@@ -30,7 +31,7 @@ class Outbox:
         self._connection: Connection | None = None  # the last one there was
         self._state: _State = "paused"
         self._admission: Admission | None = None  # to the memory, where the session reconnects
-        self._changed: anyio.Event | None = None  # somebody waits for a change of any of this
+        self._changed = Waiters()  # for a change of any of this
         self._refusal = ""  # why nothing more is taken
         self._error: Exception | None = None  # with which the stream ended
 
@@ -84,9 +85,8 @@ class Outbox:
         """
         deadline = now() + self._settings.send_timeout_seconds
         while True:
-            with anyio.CancelScope(deadline=deadline):
-                while not (self.is_live or self._refusal):
-                    await self._wait_for_change()
+            while not (self.is_live or self._refusal) and now() < deadline:
+                await self._changed.wait(until=deadline)
             self.check_open()
             connection = self._open_connection
             if not self.is_live:
@@ -101,10 +101,11 @@ class Outbox:
             except ConnectionLost:
                 if self._admission is None:
                     raise
-                with anyio.CancelScope(deadline=deadline) as waiting:
-                    while connection.end is None:  # the listener may still read what there was
-                        await self._wait_for_change()
-                if waiting.cancelled_caught:
+                while (
+                    connection.end is None and now() < deadline
+                ):  # the listener may still read what there was
+                    await self._changed.wait(until=deadline)
+                if connection.end is None:
                     raise
             else:
                 return connection
@@ -114,7 +115,7 @@ class Outbox:
     def keep_in(self, memory: Memory) -> None:
         """Keep in this memory, from now on, what may have to be sent again."""
         self._admission = Admission(memory, now())
-        memory.on_freed = self._change
+        memory.on_freed = self._changed.wake
 
     def begin(self, connection: Connection) -> None:
         """Begin with a connection: new frames wait behind those that `catch_up` sends."""
@@ -142,7 +143,7 @@ class Outbox:
             if audio_format is not None:
                 due += audio_format.seconds(len(frame)) / self._settings.reconnect.catch_up_rate
             await connection.send(frame)
-            self._change()  # there is room again
+            self._changed.wake()  # there is room again
 
     def go_live(self) -> None:
         """Send everything straight to the connection from now on."""
@@ -155,7 +156,7 @@ class Outbox:
     def refuse(self, why: str, error: Exception | None = None) -> None:
         """Take nothing more from the application; the first reason counts, unless the stream ended with an error."""
         self._refusal, self._error = self._refusal or why, error
-        self._change()
+        self._changed.wake()
 
     # Inside
 
@@ -171,20 +172,8 @@ class Outbox:
             due = admission.due(size, is_catching_up=self._state == "catching up")
             if self._refusal or due <= time:
                 return time
-            with anyio.CancelScope(deadline=due):
-                await self._wait_for_change()
+            await self._changed.wait(until=due)
 
     def _set_state(self, state: _State) -> None:
         self._state = state
-        self._change()
-
-    async def _wait_for_change(self) -> None:
-        # Made here, in a task, because with the lowest anyio one that is made in a callback cannot be set in a callback.
-        if self._changed is None:
-            self._changed = anyio.Event()
-        await self._changed.wait()
-
-    def _change(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        self._changed.wake()

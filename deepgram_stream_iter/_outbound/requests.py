@@ -35,7 +35,7 @@ class Requests:
         self._configuration: dict[str, object] = {}  # what a Configure has changed since the session began
 
     async def restore(self, connection: Connection) -> Signal | None:
-        """Send the settings again to a new connection; return the event of the answer, where there is to be one.
+        """Send the settings again to a new connection; return what its answer sets, where there is to be one.
 
         :raises DeepgramStreamError: as `Connection.send` does.
         """

@@ -119,6 +119,26 @@ async def test_a_handler_that_raises_is_a_callback_error(order: str, *, listen: 
                 assert caught.value.__cause__ is error
 
 
+async def test_a_handler_that_lets_a_cancellation_out() -> None:
+    """A handler that awaits a cancelled task takes the SDK's listener down: that is a CallbackError, and no clean end."""
+
+    async def handler(_: object) -> None:
+        waiting = asyncio.ensure_future(anyio.sleep_forever())
+        waiting.cancel()
+        await waiting
+
+    async with (
+        DeepgramServer(script=SCRIPT) as server,
+        server.client().listen.v1.connect(model="nova-3") as connection,
+    ):
+        connection.on(EventType.MESSAGE, handler)
+        async with stream(connection) as session:
+            with pytest.raises(CallbackError, match="cancelled") as caught:
+                async for _ in session:
+                    pass
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
 async def test_listening_twice_is_told() -> None:
     """Where the application listens already, the session says to observe, and the application listens on."""
     async with DeepgramServer() as server, server.client().listen.v1.connect(model="nova-3") as connection:

@@ -35,6 +35,26 @@ async def test_a_server_that_says_nothing(connect: Connect, options: Callable[[]
         assert isinstance(caught.value, ConnectionLost)
 
 
+async def test_silence_after_the_last_of_many(connect: Connect) -> None:
+    """A server that sends a flood after CloseStream, and then nothing, has stalled: the flood pauses the SDK for a turn."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.received("CloseStream")
+        async with anyio.create_task_group() as tasks:
+            for number in range(30):
+                tasks.start_soon(connection.send, messages.results(str(number), is_final=True))
+
+    silent = Faults(no_close=True, no_metadata=True, no_finalize_answer=True)
+    async with DeepgramServer(script=script, faults=silent) as server:
+        async with connect(server, nova(), stall_timeout_seconds=0.3, finish_timeout_seconds=30.0) as session:
+            await session.send(FRAME)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.finish)
+                with pytest.raises(StalledError):
+                    async for _ in session:
+                        pass
+
+
 async def test_silence_is_no_stall(connect: Connect) -> None:
     """Where no audio goes out, or every audio is answered, nobody is stalled."""
 

@@ -107,7 +107,7 @@ async def _anyio(sdk: Sdk, model: str, record: Record, started: Started) -> None
 
 
 async def _session(sdk: Sdk, model: str, record: Record, started: Started) -> None:
-    async with plain()(sdk, model) as session:
+    async with plain(keepalive_seconds=None)(sdk, model) as session:  # the SDK sends none either
         started(session.send)
         async for event in session:
             if event.type == "transcript":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -181,6 +182,15 @@ def test_what_is_not_known(raw: object, name: str) -> None:
     event = decode(raw)
     assert event == StreamEvent.Unknown(name=name)
     assert event.raw is raw
+
+
+def test_a_kind_of_dict() -> None:
+    """Whatever is a dict is read as one, at all depths."""
+    words = [OrderedDict(word=word["word"]) for word in WORDS]
+    channel = OrderedDict(alternatives=[OrderedDict(transcript="Hello. hi", words=words)])
+    event = decode(OrderedDict(type="Results", channel=channel))
+    assert isinstance(event, StreamEvent.Transcript)
+    assert (event.transcript, [word.word for word in event.words]) == ("Hello. hi", ["hello", "hi"])
 
 
 @pytest.mark.parametrize("raw", [b"\0\1", bytearray(b"\0\1"), b""])

@@ -56,4 +56,4 @@ async def test_it_weighs_nothing() -> None:
     await signal.wait(until=now())
     assert not hasattr(signal, "__dict__")
     assert sys.getsizeof(signal) <= 64
-    assert signal._waiting == ()
+    assert not signal

@@ -198,6 +198,17 @@ def test_words_that_nobody_asks_for() -> None:
     assert "words" not in vars(first)
 
 
+def test_words_of_a_turn_that_nobody_asks_for() -> None:
+    """The words of a turn are read only where somebody asks for utterances."""
+    turn = {"type": "TurnInfo", "event": "EndOfTurn", "transcript": "one", "words": [{"word": "one"}]}
+    for keeps_words in (False, True):
+        assembler = UtteranceAssembler()
+        assembler.keeps_words = keeps_words
+        event = decode(turn)
+        assert assembler.add(event) is not None
+        assert ("words" in vars(event)) == keeps_words
+
+
 @pytest.mark.parametrize("keeps_words", [False, True])
 @pytest.mark.parametrize("kind", ["Results", "TurnInfo"])
 def test_no_message_is_kept(kind: str, keeps_words: bool) -> None:  # noqa: FBT001  (a parameter of the test)

@@ -14,6 +14,7 @@ from deepgram.listen.v2.socket_client import V2SocketClientResponse
 from deepgram_stream_iter._adapters.decode import decode
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnStateEvent
 from deepgram_stream_iter._events.unread import changed, last_word, without_message
+from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._recovery.timeline import Timeline
 from deepgram_stream_iter.testing import messages
 
@@ -138,3 +139,34 @@ def test_moved_words() -> None:
     assert at == moved()
     assert isinstance(at, TranscriptEvent)
     assert [word.end for word in at.words] == [word.end + 10.0 for word in read.words if word.end is not None]
+
+
+def test_a_word_that_is_null() -> None:
+    """What is no word is left out, at the end of the list too, where the last word is looked for."""
+    message = {"type": "Results", "channel": {"alternatives": [{"words": [{"word": "one"}, None]}]}}
+    event = decode(message)
+    assert isinstance(event, TranscriptEvent)
+    assert last_word(event) == event.words[-1] == Word("one")
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_moving_adds_up(*, read: bool) -> None:
+    """An event that is moved twice, read or not, is where both moves have brought it."""
+    event = nova()
+    expected = [word.end + 12.0 for word in nova().words if word.end is not None]
+    for seconds in (10.0, 2.0):
+        if read:
+            assert event.words
+        timeline = Timeline()
+        timeline.begin(seconds)
+        placed = timeline.place(event)
+        assert isinstance(placed, TranscriptEvent)
+        event = placed
+    assert [word.end for word in event.words] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("make", [nova, flux])
+def test_all_but_the_words_is_there(make: Callable[[], Any]) -> None:
+    """Who reads the dictionary of an unread event finds everything but its words, the defaults too."""
+    names = {field.name for field in dataclasses.fields(make())}
+    assert names - vars(make()).keys() == {"words"}
