@@ -31,8 +31,9 @@ SCRIPT = [
 
 
 async def microphone() -> AsyncIterator[bytes]:
-    """Give a little silence."""
+    """Give a little silence, at its time: a source that is always ready would have ended before the server answers."""
     for _ in range(3):
+        await asyncio.sleep(0.02)
         yield bytes(640)
 
 
