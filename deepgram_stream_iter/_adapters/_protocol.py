@@ -150,6 +150,7 @@ class Adapter(ABC):
         elif self._websocket is None:
             await anyio.sleep_forever()
         else:
+            # Nobody reports the end of a sync websocket.
             while self.close_frame[0] is None and not private.is_listener_dead(self.connection):  # noqa: ASYNC110
                 await anyio.sleep(_POLL_SECONDS)
 

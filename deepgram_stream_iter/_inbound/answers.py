@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent
-from deepgram_stream_iter._loop.signal import Signal
+from deepgram_stream_iter._loop.signal import Signal, Waiters
 
 _logger = logging.getLogger("deepgram_stream_iter")
 
@@ -18,15 +18,14 @@ class Answer:
     def __init__(self, fits: Callable[[AnyStreamEvent], bool]) -> None:
         self.fits = fits
         self.event: AnyStreamEvent | None = None
-        self._changed = Signal()
+        self._changed = Waiters()
 
     def wake(self) -> None:
         """Let whoever waits for the answer look again."""
-        self._changed.set()
+        self._changed.wake()
 
     async def wait_for_change(self) -> None:
         """Wait for the answer, the loss of the connection, or the end of the stream."""
-        self._changed = Signal()
         await self._changed.wait()
 
 

@@ -101,9 +101,8 @@ class Outbox:
             except ConnectionLost:
                 if self._admission is None:
                     raise
-                while (
-                    connection.end is None and now() < deadline
-                ):  # the listener may still read what there was
+                # The listener may still read what there was.
+                while connection.end is None and now() < deadline:
                     await self._changed.wait(until=deadline)
                 if connection.end is None:
                     raise

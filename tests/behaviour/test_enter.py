@@ -169,7 +169,7 @@ async def test_cancelling_the_entry_at_once_leaves_nothing(connect: Connect) -> 
     """An entry that is cancelled together with all tasks before it began, as `asyncio.run` does, ends."""
     async with DeepgramServer() as server:
         entering = asyncio.create_task(connect(server, nova()).__aenter__())
-        while all(task.get_name() != "deepgram_stream_iter" for task in asyncio.all_tasks()):  # noqa: ASYNC110
+        while all(task.get_name() != "deepgram_stream_iter" for task in asyncio.all_tasks()):  # noqa: ASYNC110  (a task that starts sets no event)
             await asyncio.sleep(0)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             if task is entering or task.get_name() == "deepgram_stream_iter":

@@ -271,7 +271,7 @@ async def test_patience_with_each_connection(connect: Connect) -> None:
         if len(server.connections) == 1:
             connection.faults = Faults(mute=True)
             await connection.received("CloseStream")
-            await anyio.sleep(1.5)
+            await anyio.sleep(1.5)  # most of what finish() waits for a server, and it has to begin anew
             connection.abort()
 
     def wait(attempt: ReconnectAttempt) -> None:

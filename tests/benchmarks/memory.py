@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.001
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so that nobody tells."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():  # noqa: ASYNC110  (an event for it would cost what is measured)
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -88,42 +90,40 @@ async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
     await connection.close()
 
 
-async def test_after_a_pause_the_server_gets_its_time() -> None:
-    """What it owes from before a pause of the SDK is not held against it when the pause is over."""
-    connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.1))
+@asynccontextmanager
+async def watched(stall_timeout_seconds: float) -> AsyncIterator[tuple[Connection, Inbox]]:
+    """Open a connection that watches for a stall, with an inbox for one event, and close it in the end."""
+    connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=stall_timeout_seconds))
     inbox = Inbox(EventBuffer(1, "wait", 60))
     async with anyio.create_task_group() as tasks:
         await connection.open(Tasks(), Tasks())
         tasks.start_soon(connection.wait_for_end)
         connection.deliver_to(inbox)
         connection.arrived(StreamEvent.SpeechStarted())
+        yield connection, inbox
+        connection.finish_with(End())
+        await connection.close()
+    inbox.close(None, lost=None)
+
+
+async def test_after_a_pause_the_server_gets_its_time() -> None:
+    """What it owes from before a pause of the SDK is not held against it when the pause is over."""
+    async with watched(0.1) as (connection, inbox), anyio.create_task_group() as tasks:
         pausing = connection.arrived(StreamEvent.SpeechStarted())
         assert pausing is not None
         tasks.start_soon(lambda: pausing)
         await connection.send(b"audio")
-        await anyio.sleep(0.25)
+        await anyio.sleep(0.25)  # in which the SDK is paused
         await inbox.buffer.get()
         await anyio.sleep(0.2)  # in which the server has nothing to say
         assert connection.end is None
-        connection.finish_with(End())
-        await connection.close()
-    inbox.close(None, lost=None)
 
 
 async def test_an_event_is_nothing_to_answer() -> None:
     """After it the server owes nothing until audio goes out."""
-    connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=0.05))
-    inbox = Inbox(EventBuffer(1, "wait", 60))
-    async with anyio.create_task_group() as tasks:
-        await connection.open(Tasks(), Tasks())
-        tasks.start_soon(connection.wait_for_end)
-        connection.deliver_to(inbox)
-        connection.arrived(StreamEvent.SpeechStarted())
+    async with watched(0.05) as (connection, _):
         await anyio.sleep(0.2)  # in which nobody has anything to say
         assert connection.end is None
-        connection.finish_with(End())
-        await connection.close()
-    inbox.close(None, lost=None)
 
 
 async def test_a_first_connection_that_is_lost_at_once() -> None:
