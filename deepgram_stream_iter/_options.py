@@ -248,15 +248,22 @@ class Settings:
     reconnect: Reconnect | None
 
     def __post_init__(self) -> None:
-        size = cast("object", self.max_buffer_size)
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"max_buffer_size must be a whole number of at least 1, not {size!r}")
-        if self.overflow not in get_args(Overflow):
-            raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {self.overflow!r}")
+        check_buffer(self.max_buffer_size, self.overflow, least=0)
         for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
             value = getattr(self, name)
             if value is not None or name not in _MAY_BE_NONE:
                 check_number(name, value)
+
+
+def check_buffer(max_size: object, overflow: object, *, least: int = 1) -> None:
+    """Refuse what is no size or no policy of a buffer.
+
+    :raises ValueError: with the name of the setting.
+    """
+    if not isinstance(max_size, int) or max_size < least:
+        raise ValueError(f"max_buffer_size must be a whole number of at least {least}, not {max_size!r}")
+    if overflow not in get_args(Overflow):
+        raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {overflow!r}")
 
 
 def check_number(

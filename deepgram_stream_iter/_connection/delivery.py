@@ -20,7 +20,7 @@ class Delivery:
     @property
     def is_consumer_due(self) -> bool:
         """Whether whoever brings events has to wait before bringing more."""
-        return self._inbox is None or self._inbox.buffer.is_consumer_due
+        return self._inbox is None or self._inbox.is_consumer_due
 
     def put(self, event: AnyStreamEvent) -> None:
         """Deliver an event, or keep it."""

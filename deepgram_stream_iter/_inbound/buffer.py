@@ -53,6 +53,11 @@ class EventBuffer:
         return min(self._used, self._max_size) if self._pauses_sdk else self._used
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more events are kept."""
+        return self._rest is not None
+
+    @property
     def is_full(self) -> bool:
         """Whether whoever brings events has to wait for room before bringing more."""
         return self._used > self._bound and (self._overflow == "error" or self._pauses_sdk)
@@ -112,6 +117,12 @@ class EventBuffer:
             self._producers.wake()
         return self._take()
 
+    def take_waiting(self) -> list[AnyStreamEvent]:
+        """Return all events that wait, without waiting for one."""
+        if self._producers:
+            self._producers.wake()
+        return [self._take() for _ in range(self._used)]
+
     def stop_pausing(self) -> None:
         """Keep everything from now on, past the bound where need be; the policies that drop or raise go on."""
         self._pauses_sdk = False
@@ -123,7 +134,9 @@ class EventBuffer:
         self.stop_pausing()
 
     def close(self, error: Exception | None = None) -> None:
-        """Keep no more events; those inside are still handed out, then comes the end."""
+        """Keep no more events; those inside are still handed out, then comes the end. The first call counts."""
+        if self._rest is not None:
+            return
         rest = deque(self._take() for _ in range(self._used))
         self._rest, self._used, self._error = rest, len(rest), error
         self._send.close()

@@ -1,4 +1,4 @@
-"""What every event of a connection passes: one clock, the ledger, the answers, the buffer. In this order."""
+"""What every event of a connection passes: one clock, the ledger, the answers, the buffers. In this order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from deepgram_stream_iter._events.kinds import AnyStreamEvent, AudioGapEvent
 from deepgram_stream_iter._inbound.answers import Answers
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.ledger import Ledger
+from deepgram_stream_iter._inbound.subscriber import Subscriber
 from deepgram_stream_iter._recovery.recovery import Recovery
 
 
@@ -16,6 +17,16 @@ class Inbox:
         self.buffer, self.ledger, self.answers = buffer, Ledger(), Answers()
         self.recovery: Recovery | None = None
         """From the first connection on, where the session reconnects."""
+        # Another tuple after each change, because a subscription may be dropped in any thread.
+        self._subscribers: tuple[Subscriber, ...] = ()
+        self._error: Exception | None = None  # with which the stream ended
+
+    @property
+    def is_consumer_due(self) -> bool:
+        """Whether a consumer should run before more is brought."""
+        if self.buffer.is_consumer_due:
+            return True
+        return bool(self._subscribers) and any(each.buffer.is_consumer_due for each in self._subscribers)
 
     def put(self, event: AnyStreamEvent) -> None:
         """Process an event of a connection. Never raises and never waits."""
@@ -27,19 +38,41 @@ class Inbox:
             for each in self.recovery.take(event):
                 self._emit(each)
 
-    def close(self, error: Exception | None, *, lost: AudioGapEvent | None) -> None:
-        """End the stream, after the audio that its end costs or, without an error, the end of a turn that it cuts off."""
+    def deliver(self, event: AnyStreamEvent) -> None:
+        """Hand an event to all consumers: one of the session's own, which no server has sent."""
+        self.buffer.put(event)
+        for subscriber in self._subscribers:
+            subscriber.offer(event)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Deliver all events from now on to this consumer, too."""
+        self._subscribers = (*self._subscribers, subscriber)
+        if self.answers.is_over:
+            subscriber.buffer.close(self._error)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Deliver nothing more to this consumer; any thread may call this."""
+        self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
+        subscriber.buffer.close()
+
+    def close(self, error: Exception | None, *, lost: AudioGapEvent | None, is_drained: bool = False) -> None:
+        """End the stream, after the audio that its end costs or, without a loss, the end of a turn that it cuts off."""
         self.answers.close()
         self.buffer.unbound()
         if lost is not None:
-            self.buffer.put(lost)
-        turn = self.ledger.end_of_open_turn() if error is None else None
+            self.deliver(lost)
+        turn = self.ledger.end_of_open_turn() if is_drained or error is None else None
         if turn is not None:
             self.ledger.record(turn)
-            self.buffer.put(turn)
-        self.buffer.close(error)
+            self.deliver(turn)
+        self._error = error
+        for buffer in (self.buffer, *(each.buffer for each in self._subscribers)):
+            buffer.close(error)
 
     def _emit(self, event: AnyStreamEvent) -> None:
         self.ledger.record(event)
         self.answers.offer(event)
         self.buffer.put(event)
+        if self._subscribers:
+            for subscriber in self._subscribers:
+                subscriber.offer(event)

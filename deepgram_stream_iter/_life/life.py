@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -17,11 +18,13 @@ import anyio
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo, End
+from deepgram_stream_iter._errors import ConnectionLost
 from deepgram_stream_iter._events.kinds import ReconnectedEvent, ReconnectingEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.dialer import Dialer
 from deepgram_stream_iter._life.patience import Patience
+from deepgram_stream_iter._life.sources import Sources
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks
@@ -32,6 +35,11 @@ from deepgram_stream_iter._recovery.recovery import Recovery
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""
+
+_NOTHING_KEPT = (
+    "max_buffer_size=0 keeps no event for an iteration: leave it out, take session.subscribe(), or wait for the end with"
+    " session.wait_closed()"
+)
 
 _logger = logging.getLogger("deepgram_stream_iter")
 
@@ -49,6 +57,8 @@ class Life:
     def __init__(self, connector: Connector, settings: Settings) -> None:
         self._settings, self._dialer = settings, Dialer(connector, settings)
         buffer = EventBuffer(settings.max_buffer_size, settings.overflow, settings.overflow_timeout_seconds)
+        if not settings.max_buffer_size:
+            buffer.close(RuntimeError(_NOTHING_KEPT))
         self.inbox, self.outbox = Inbox(buffer), Outbox(settings)
         self.requests = Requests(self.outbox, self.inbox.answers)
         self.connection: Connection | None = None
@@ -57,14 +67,16 @@ class Life:
         self._keepalives_before = 0  # on the connections before that one
         self.over: Over | None = None
         """How the session ended; None while it has not."""
-        self._source_error: Exception | None = None
         self._patience = Patience(settings.finish_timeout_seconds)
         self._is_finishing = False
         self._opened = Signal()  # a first connection was live or is lost again, or there will be none
+        self.is_error_seen = False
+        """The application has seen the error with which the stream ended."""
+        self._loop: asyncio.AbstractEventLoop  # from `open()` on
         self._task: asyncio.Task[None]  # from `open()` on; when it ends, nothing is open any more
         self._closing = Tasks()  # connections that have ended: 2 s at most
         self._beside = Tasks()  # the SDK's listener, and functions of the application: nobody waits for them
-        self._sources = Tasks()  # what is fed: nobody waits for that either, because it may read in a thread
+        self.sources = Sources(self.request_finish, self._patience.cut_short)
 
     @property
     def request_id(self) -> str:
@@ -80,6 +92,7 @@ class Life:
 
     async def open(self) -> Connection:
         """Begin, and return the first connection; see `StreamSession.__aenter__`. Leaves nothing open on failure."""
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="deepgram_stream_iter")
         self._task.add_done_callback(self._release)
         try:
@@ -93,9 +106,38 @@ class Life:
             raise self.over.error or RuntimeError("the session was closed while it was being entered")
         return self.connection
 
-    def start_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
-        """Run what sends a source and returns whether the stream took all of it."""
-        self._sources.start(partial(self._run_source, send, finishes=finishes))
+    def check_loop(self) -> None:
+        """Refuse a call in another event loop than that of the session, where it would never return.
+
+        :raises RuntimeError: with what to call there.
+        """
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # no event loop runs in this thread
+            is_here = False
+        if not is_here:
+            raise RuntimeError(
+                "this session belongs to another event loop, the one in which it was entered: call it there. From any"
+                " thread and event loop there is session.send_nowait(audio), and for programs without an event loop"
+                " `from deepgram_stream_iter.sync import stream`"
+            )
+
+    def note(self, error: Exception) -> None:
+        """Note that the application sees the error with which the stream ended, so that the exit does not raise it again."""
+        is_the_end = isinstance(error, ConnectionLost) and self._settings.reconnect is None
+        is_of_a_source = error is self.sources.error
+        self.is_error_seen |= (
+            is_the_end or is_of_a_source or (self.over is not None and error is self.over.error)
+        )
+
+    @contextmanager
+    def noting_errors(self) -> Generator[None]:
+        """Note an error that leaves a block. This takes 1 us, so what is called for every frame notes by itself."""
+        try:
+            yield
+        except Exception as error:
+            self.note(error)
+            raise
 
     def request_finish(self) -> None:
         """Have the stream ended in order: no more audio, and everything that is still to come."""
@@ -104,7 +146,7 @@ class Life:
         self.outbox.refuse("finish() was called: this session takes no more audio")
         self.inbox.buffer.stop_pausing()
         self._is_finishing = True
-        self._sources.cancel()
+        self.sources.stop()
         further_seconds, reconnect = 0.0, self._settings.reconnect
         if self.inbox.recovery is not None and reconnect is not None:
             # Once more for another connection, and for what that one has to be sent before.
@@ -123,11 +165,12 @@ class Life:
     async def close_at_once(self) -> None:
         """Close without waiting for what is still to come; shielded, and done within 2 s."""
         self._patience.cut_short()
+        self.sources.stop()
         left: set[asyncio.Task[None]] = set()
         with anyio.CancelScope(shield=True):
             try:
                 await asyncio.wait({self._task})
-                cancelled = self._beside.running | self._sources.running
+                cancelled = self._beside.running | self.sources.running
                 if cancelled:
                     _, left = await asyncio.wait(cancelled, timeout=_GRACE_SECONDS)
             except asyncio.CancelledError:  # a second, native cancellation: no more patience
@@ -178,7 +221,7 @@ class Life:
                 reconnecting = ReconnectingEvent(
                     attempt=attempt.number, cause=attempt.cause, delay=attempt.delay
                 )
-                self.inbox.buffer.put(reconnecting)
+                self.inbox.deliver(reconnecting)
                 await self.inbox.buffer.wait_for_room()
             await anyio.sleep(attempt.delay)
 
@@ -211,42 +254,23 @@ class Life:
 
     def _begin(self, connection: Connection, before: Connection | None) -> None:
         """Point both flows at a connection, before its first event."""
-        back_off, buffer = self._dialer.back_off, self.inbox.buffer
+        back_off = self._dialer.back_off
         if back_off is not None:
             if self.inbox.recovery is None:
                 self.inbox.recovery = Recovery(back_off, connection.adapter.query)
                 self.outbox.keep_in(self.inbox.recovery.memory)
             replayed_seconds, gap = self.inbox.recovery.resume()
             if gap is not None:
-                buffer.put(gap)
+                self.inbox.deliver(gap)
             if before is not None:
                 self._keepalives_before += before.keepalives_sent
                 self.reconnects += 1
-                buffer.put(ReconnectedEvent(attempt=back_off.failures, replayed_seconds=replayed_seconds))
+                self.inbox.deliver(
+                    ReconnectedEvent(attempt=back_off.failures, replayed_seconds=replayed_seconds)
+                )
         self.outbox.begin(connection)
         self._patience.renew(is_replay=True)
         connection.deliver_to(self.inbox)
-
-    # Sources
-
-    async def _run_source(self, send: Callable[[], Awaitable[bool]], *, finishes: bool) -> None:
-        try:
-            if await send() and finishes:
-                self.request_finish()
-        except asyncio.CancelledError:
-            if self._is_stopping:
-                raise
-            self._source_failed(
-                RuntimeError("the source that was given to feed() was cancelled by somebody else")
-            )
-        except Exception as error:  # noqa: BLE001  (it is the application's, and comes out as itself)
-            self._source_failed(error)
-
-    def _source_failed(self, error: Exception) -> None:
-        """End the stream over a source; one that fails while it is being stopped does not cost the tail."""
-        self._source_error = self._source_error or error
-        if not self._is_stopping:
-            self._patience.cut_short()
 
     @property
     def _is_stopping(self) -> bool:
@@ -270,7 +294,7 @@ class Life:
         """Record how the session ended, for all who wait for it; the first call counts."""
         if self.over is not None:
             return
-        is_asked_for, error = self._is_finishing, end.error or self._source_error
+        is_asked_for, error = self._is_finishing, end.error or self.sources.error
         code, reason = self.connection.adapter.close_frame if self.connection else (None, "")
         info = CloseInfo(
             code=code,
@@ -283,8 +307,8 @@ class Life:
         is_cut_off = not end.drained and (error is not None or is_asked_for)
         lost = self.inbox.recovery.end() if self.inbox.recovery is not None and is_cut_off else None
         self.outbox.refuse("the stream has ended", error)
-        self.inbox.close(error, lost=lost)
+        self.inbox.close(error, lost=lost, is_drained=end.drained)
         if self.connection is not None:
             self.connection.finish_with(end)
-        self._sources.cancel()
+        self.sources.stop()
         self._opened.set()

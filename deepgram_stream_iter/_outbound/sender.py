@@ -77,15 +77,15 @@ class AudioSender:
             async for piece in stream_of_pieces:
                 await self._send(piece, pacer)
 
-    async def feed(self, source: AudioSource, pacer: Pacer | None) -> bool:
-        """Do the same in the background; return whether the stream took all. An exception of the source is raised."""
+    async def feed(self, source: AudioSource, pacer: Pacer | None) -> DeepgramStreamError | None:
+        """Do the same in the background; return the error of a stream that took no more. What the source raises is raised."""
         async with aclosing(pieces(source)) as stream_of_pieces:
             async for piece in stream_of_pieces:
                 try:
                     await self._send(piece, pacer)
-                except DeepgramStreamError:
-                    return False  # the iteration raises it
-        return True
+                except DeepgramStreamError as error:
+                    return error  # the iteration raises it
+        return None
 
     async def _send(self, piece: Buffer, pacer: Pacer | None) -> None:
         # The frames of a piece stay together, unless they are paced: others need not wait for all of them.

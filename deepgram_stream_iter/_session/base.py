@@ -1,15 +1,10 @@
-"""What receiving and sending share: the life of the session once it is entered, and which errors the application has seen."""
+"""What receiving and sending share: the life of the session, once it is entered."""
 
 from __future__ import annotations
-
-import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
 
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo
-from deepgram_stream_iter._errors import ConnectionLost
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.sender import AudioSender
@@ -22,8 +17,6 @@ class SessionBase:
         self._connector, self._settings = connector, settings
         self._life: Life | None = None
         self._audio: AudioSender | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._was_error_seen = False
 
     @property
     def close_info(self) -> CloseInfo | None:
@@ -45,15 +38,7 @@ class SessionBase:
         :raises RuntimeError: before the session is entered, and in any other event loop, where it would never return.
         """
         life = self._entered()
-        try:
-            is_here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:  # no event loop runs in this thread
-            is_here = False
-        if not is_here:
-            raise RuntimeError(
-                "this session belongs to another event loop, the one in which it was entered: call it there, from another"
-                " thread with asyncio.run_coroutine_threadsafe(session.send(audio), loop)"
-            )
+        life.check_loop()
         return life
 
     def _connected(self, life: Life) -> Connection:
@@ -69,17 +54,3 @@ class SessionBase:
     def _sender(self) -> AudioSender:
         assert self._audio is not None  # noqa: S101  (else the stream has ended before, and that is checked first)
         return self._audio
-
-    @contextmanager
-    def _noting_errors(self, life: Life) -> Generator[None]:
-        """Note an error that leaves a block. This takes 1 us, so what is called for every frame notes by itself."""
-        try:
-            yield
-        except Exception as error:
-            self._note(error, life)
-            raise
-
-    def _note(self, error: Exception, life: Life) -> None:
-        """Note that the application sees the error with which the stream ended, so that the exit does not raise it again."""
-        is_the_end = isinstance(error, ConnectionLost) and self._settings.reconnect is None
-        self._was_error_seen |= is_the_end or (life.over is not None and error is life.over.error)

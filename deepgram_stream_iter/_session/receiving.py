@@ -1,22 +1,28 @@
-"""The receiving half of a session: its events, its utterances, its text.
+"""The receiving half of a session: its events, its utterances, its text, its subscriptions.
 
-Connection -> Inbox -> EventBuffer -> `__anext__` -> the application
+Connection -> Inbox -> EventBuffer -> Consumer -> the application
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from deepgram_stream_iter._adapters._protocol import Connector
-from deepgram_stream_iter._events.kinds import AnyStreamEvent
-from deepgram_stream_iter._inbound.buffer import EndOfEvents
-from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._inbound.subscriber import Subscriber
+from deepgram_stream_iter._options import Overflow, Settings
 from deepgram_stream_iter._session.base import SessionBase
-from deepgram_stream_iter._transcript import Utterance, UtteranceAssembler
+from deepgram_stream_iter._session.consumer import Consumer, Position, Utterances
+from deepgram_stream_iter._session.subscription import Subscription
+from deepgram_stream_iter._transcript import Utterance
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+E = TypeVar("E", bound=StreamEvent)
+F = TypeVar("F", bound=StreamEvent)
+G = TypeVar("G", bound=StreamEvent)
 
 
 class Receiving(SessionBase):
@@ -24,36 +30,21 @@ class Receiving(SessionBase):
 
     def __init__(self, connector: Connector, settings: Settings) -> None:
         super().__init__(connector, settings)
-        self._assembler = UtteranceAssembler()
-        self._utterance: Utterance | None = None  # completed by the event handed out last
-        self._completed: list[Utterance] = []  # by the end of the stream, and not handed out yet
-        self._is_iterating = False
+        self._position = Position()
+        self._consumer: Consumer[AnyStreamEvent] | None = None
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> AnyStreamEvent:
+    def __anext__(self) -> Coroutine[Any, Any, AnyStreamEvent]:
         """Hand out the next event. Cancelling loses none.
 
         :raises StopAsyncIteration: when the stream has ended as agreed.
         :raises DeepgramStreamError: when it has not; an exception of a source given to `feed()`, as itself.
-        :raises RuntimeError: when another task is iterating, before the session is entered, and in another event loop.
+        :raises RuntimeError: when another task is iterating, before the session is entered, in another event loop, and
+            with `max_buffer_size=0`.
         """
-        life = self._entered_here()
-        if self._is_iterating:
-            raise RuntimeError("another task is iterating this session; one consumer at a time")
-        self._is_iterating = True
-        try:
-            event = await life.inbox.buffer.get()
-        except EndOfEvents:
-            raise StopAsyncIteration from None
-        except Exception as error:
-            self._note(error, life)
-            raise
-        finally:
-            self._is_iterating = False
-        self._utterance = self._assembler.add(event)
-        return event
+        return self._entered_consumer.next()
 
     def utterances(self) -> AsyncIterator[Utterance]:
         """Iterate whole utterances (Nova, by channel) or turns (Flux) instead of events.
@@ -62,8 +53,84 @@ class Receiving(SessionBase):
         (`confirmed=False`). Ends, raises and is cancelled as iterating the session does, which it is. Words of finals are
         kept from the first call on: an utterance that was open then has its whole text, and the words since.
         """
-        self._assembler.keeps_words = True
-        return _Utterances(self._next_utterance)
+        self._position.assembler.keeps_words = True
+        return Utterances(self._next_utterance)
+
+    @overload
+    def subscribe(
+        self,
+        *,
+        max_buffer_size: int = ...,
+        overflow: Overflow = ...,
+        overflow_timeout_seconds: float = ...,
+    ) -> Subscription[AnyStreamEvent]: ...
+
+    @overload
+    def subscribe(
+        self,
+        kind: type[E],
+        /,
+        *,
+        max_buffer_size: int = ...,
+        overflow: Overflow = ...,
+        overflow_timeout_seconds: float = ...,
+    ) -> Subscription[E]: ...
+
+    @overload
+    def subscribe(
+        self,
+        kind: type[E],
+        second: type[F],
+        /,
+        *,
+        max_buffer_size: int = ...,
+        overflow: Overflow = ...,
+        overflow_timeout_seconds: float = ...,
+    ) -> Subscription[E | F]: ...
+
+    @overload
+    def subscribe(
+        self,
+        kind: type[E],
+        second: type[F],
+        third: type[G],
+        /,
+        *,
+        max_buffer_size: int = ...,
+        overflow: Overflow = ...,
+        overflow_timeout_seconds: float = ...,
+    ) -> Subscription[E | F | G]: ...
+
+    @overload
+    def subscribe(
+        self,
+        *kinds: type[StreamEvent],
+        max_buffer_size: int = ...,
+        overflow: Overflow = ...,
+        overflow_timeout_seconds: float = ...,
+    ) -> Subscription[AnyStreamEvent]: ...
+
+    def subscribe(
+        self,
+        *kinds: type[StreamEvent],
+        max_buffer_size: int = 256,
+        overflow: Overflow = "coalesce",
+        overflow_timeout_seconds: float = 10.0,
+    ) -> Subscription[Any]:
+        """Return an independent consumer of the events from now on: of these kinds, or of all where none is named.
+
+        It has a buffer of its own, and delays nobody, because it never pauses the SDK: what `overflow` cannot take out
+        of a full buffer goes past its bound, until that has lasted for `overflow_timeout_seconds`. Then, and at once with
+        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on.
+
+        :raises TypeError: for what is no kind of event.
+        :raises ValueError: for a setting out of its range.
+        :raises RuntimeError: before the session is entered, and in another event loop.
+        """
+        life = self._entered_here()
+        subscriber = Subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds)
+        life.inbox.subscribe(subscriber)
+        return Subscription(life, subscriber)
 
     @property
     def accumulated_transcript(self) -> str:
@@ -72,7 +139,7 @@ class Receiving(SessionBase):
         Complete when its `UtteranceEnd`, `speech_final` transcript or `EndOfTurn` is handed out; the first final text
         of the next utterance starts it anew. With several channels, that of the channel of the event handed out last.
         """
-        return self._assembler.text
+        return self._position.assembler.text
 
     @property
     def transcript(self) -> str:
@@ -80,31 +147,11 @@ class Receiving(SessionBase):
         return self._life.inbox.ledger.transcript if self._life is not None else ""
 
     async def _next_utterance(self) -> Utterance:
-        """Return the next utterance that an event, or the end of the stream, completes."""
-        while not self._completed:
-            try:
-                await anext(self)
-            except Exception as error:
-                over = self._life.over if self._life is not None else None
-                if isinstance(error, StopAsyncIteration) or (over is not None and error is over.error):
-                    self._completed.extend(self._assembler.end())
-                if not self._completed:
-                    raise
-                self._was_error_seen = False  # it comes out after these
-            else:
-                if self._utterance is not None:
-                    self._completed.append(self._utterance)
-        return self._completed.pop(0)
+        return await self._entered_consumer.next_utterance()
 
-
-class _Utterances:
-    """A class, since an async generator that is left by `break` would need a task of its own to be closed."""
-
-    def __init__(self, advance: Callable[[], Awaitable[Utterance]]) -> None:
-        self._advance = advance
-
-    def __aiter__(self) -> _Utterances:
-        return self
-
-    async def __anext__(self) -> Utterance:
-        return await self._advance()
+    @property
+    def _entered_consumer(self) -> Consumer[AnyStreamEvent]:
+        life = self._entered()
+        if self._consumer is None:
+            self._consumer = Consumer(life, life.inbox.buffer, self._position)
+        return self._consumer

@@ -5,15 +5,21 @@ the application -> send() / feed() -> AudioSender -> Outbox -> Connection -> the
 
 from __future__ import annotations
 
+from typing import get_args
+
 from deepgram_stream_iter._audio import AudioSource, check_source
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._life.sources import OnError, Source
 from deepgram_stream_iter._session.base import SessionBase
+from deepgram_stream_iter._session.feed import Feed
 
 
 class Sending(SessionBase):
     """What the application sends; safe from any task of the session's event loop."""
+
+    _feed: Feed | None = None  # the last one
 
     async def send(self, audio: AudioSource, *, pace: float | None = None) -> None:
         """Send audio: a bytes-like object, or an iterable or async iterable of them.
@@ -37,26 +43,45 @@ class Sending(SessionBase):
             life.outbox.check_open()
             await self._sender.send_all(audio, self._sender.pacer(pace))
         except Exception as error:
-            self._note(error, life)
+            life.note(error)
             raise
 
-    def feed(self, source: AudioSource, *, pace: float | None = None, finish: bool = True) -> None:
+    def feed(
+        self,
+        source: AudioSource,
+        *,
+        pace: float | None = None,
+        finish: bool = True,
+        on_error: OnError = "raise",
+    ) -> Feed:
         """Send a source in the background; its end is `finish()`, unless told otherwise.
 
-        An exception in the source comes out of the iteration as itself, after the events that had arrived. The end of
-        the session stops the source where it is, so iterate (or wait) in the body; an async generator is closed. A source
-        that cannot be cancelled (a read in a thread) does not hold up the end, but goes on until it returns.
+        The end of the session stops the source where it is, so iterate in the body, or await what is returned; an async
+        generator is closed. A source that cannot be cancelled (a read in a thread) does not hold up the end, but goes on
+        until it returns. One source is fed at a time.
 
+        :param on_error: what an exception in the source does. `raise`: it ends the stream at once. `finish`: it ends the
+            stream in order, as for a phone that hangs up, so that the last words are there. Either way it comes out of the
+            iteration as itself, after all that had arrived.
         :raises TypeError: as `send()` does.
         :raises ValueError: as `send()` does.
-        :raises RuntimeError: as `send()` does.
+        :raises RuntimeError: as `send()` does, and while another source is fed.
         :raises SessionClosed: as `send()` does.
         """
         life = self._entered_here()
         check_source(source)
+        if on_error not in get_args(OnError):
+            raise ValueError(f"on_error must be one of {get_args(OnError)}, not {on_error!r}")
         life.outbox.check_open()
+        if self._feed is not None and self._feed.is_running:
+            raise RuntimeError(
+                "another source is being fed: `await` what feed() returned before the next one, or mix them yourself"
+            )
         sender, pacer = self._sender, self._sender.pacer(pace)
-        life.start_source(lambda: sender.feed(source, pacer), finishes=finish)
+        fed = Source(send=lambda: sender.feed(source, pacer), finishes=finish, on_error=on_error)
+        life.sources.start(fed)
+        self._feed = Feed(life, fed)
+        return self._feed
 
     async def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
         """Have Deepgram flush what it has heard (v1); return the `Transcript` that does, which is iterated too.
@@ -67,7 +92,7 @@ class Sending(SessionBase):
         :raises ConnectionLost: when it cannot be sent, see `keep_alive()`.
         """
         life = self._only_on("v1", "Finalize", "use force_end_turn()")
-        with self._noting_errors(life):
+        with life.noting_errors():
             return await life.requests.finalize(timeout_seconds)
 
     async def configure(self, **changes: object) -> ConfiguredEvent:
@@ -94,7 +119,7 @@ class Sending(SessionBase):
                 f"the installed deepgram-sdk does not know Configure on /{adapter.endpoint}/listen: for Nova it takes 7.13"
                 " or newer"
             )
-        with self._noting_errors(life):
+        with life.noting_errors():
             return await life.requests.configure(changes)
 
     async def keep_alive(self) -> None:
@@ -134,8 +159,24 @@ class Sending(SessionBase):
         life.request_finish()
         return await life.wait_closed()
 
+    async def wait_closed(self) -> CloseInfo:
+        """Wait until the stream has ended and nothing is open any more; return how it ended. Cancelling changes nothing.
+
+        For a program that iterates nothing. Somebody has to end the stream: the source that is fed, `finish()`, or the
+        server.
+
+        :raises DeepgramStreamError: as the iteration does; an exception of a source given to `feed()`, as itself.
+        :raises RuntimeError: before the session is entered, and in another event loop.
+        """
+        life = self._entered_here()
+        info = await life.wait_closed()
+        if life.over is not None and life.over.error is not None:
+            life.note(life.over.error)
+            raise life.over.error
+        return info
+
     async def _control(self, life: Life, kind: str) -> None:
-        with self._noting_errors(life):
+        with life.noting_errors():
             await life.outbox.send_control(kind)
 
     def _only_on(self, endpoint: str, kind: str, instead: str) -> Life:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,22 +24,29 @@ class StreamSession(Receiving, Sending):
     on from there. Sending and finishing are safe from any task of the event loop in which the session was entered.
     """
 
-    async def __aenter__(self) -> Self:
-        """Connect, start the SDK's listener and, for Flux, wait for its `Connected`.
+    _was_entered = False
 
-        Cancelling leaves no socket and no task behind.
+    async def __aenter__(self) -> Self:
+        """Enter as `open()` does."""
+        return await self.open()
+
+    async def open(self) -> Self:
+        """Connect, start the SDK's listener and, for Flux, wait for its `Connected`; return the session itself.
+
+        For an application that starts and ends it in different methods; whoever opens it closes it, with `aclose()`, or
+        enters it in a `contextlib.AsyncExitStack`. Cancelling leaves no socket and no task behind.
 
         :raises ConnectError: when the handshake is refused, or not done within `connect_timeout_seconds`.
         :raises RuntimeError: when the session was entered before.
         """
-        if self._loop is not None:
+        if self._was_entered:
             raise RuntimeError("a session can be entered once: call stream() again for another")
-        self._loop = asyncio.get_running_loop()
+        self._was_entered = True
         life = Life(self._connector, self._settings)
         try:
             self._audio = AudioSender(life.outbox, await life.open())
         except BaseException:
-            self._was_error_seen = True
+            life.is_error_seen = True
             raise
         finally:
             self._life = life
@@ -49,7 +55,14 @@ class StreamSession(Receiving, Sending):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Finish after a normal body; close at once after an exception, which goes on as itself.
+        """Leave as `aclose()` does after a normal body; close at once after an exception, which goes on as itself.
+
+        :raises DeepgramStreamError: :raises RuntimeError: as `aclose()` does.
+        """
+        await self._leave(is_orderly=exc_type is None)
+
+    async def aclose(self) -> None:
+        """Finish, and close; does nothing where the session was not entered, and when it is called again.
 
         With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
         closes at once. Late events can still be iterated and are in `transcript`.
@@ -57,20 +70,19 @@ class StreamSession(Receiving, Sending):
         :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
         :raises RuntimeError: in another event loop than that in which the session was entered.
         """
+        if self._life is not None:
+            await self._leave(is_orderly=True)
+
+    async def _leave(self, *, is_orderly: bool) -> None:
         life = self._entered_here()
         life.inbox.buffer.unbound()
         try:
-            if exc_type is None and self._settings.listen:
+            if is_orderly and self._settings.listen:
                 await self.finish()
         finally:
             await life.close_at_once()
-        if (
-            exc_type is None
-            and life.over is not None
-            and life.over.error is not None
-            and not self._was_error_seen
-        ):
-            self._was_error_seen = True
+        if is_orderly and life.over is not None and life.over.error is not None and not life.is_error_seen:
+            life.is_error_seen = True
             raise life.over.error
 
     # What there is to know

@@ -127,7 +127,7 @@ async def test_options_that_do_not_fit_the_target() -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        {"max_buffer_size": 0},
+        {"max_buffer_size": -1},
         {"overflow": "explode"},
         {"overflow_timeout_seconds": 0},
         {"keepalive_seconds": -1},

@@ -186,7 +186,7 @@ def test_options_travel(duplicate: Callable[[StreamingOptions], StreamingOptions
             if name.endswith("_seconds")
             for value in (0, -1.0, float("nan"))
         ),
-        {"max_buffer_size": 0},
+        {"max_buffer_size": -1},
         {"overflow": "block"},
     ],
     ids=str,

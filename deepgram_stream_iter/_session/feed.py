@@ -1,0 +1,45 @@
+"""What `feed()` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from deepgram_stream_iter._errors import SessionClosed
+from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._life.sources import Source
+
+
+class Feed:
+    """A source that is sent in the background; `await feed` waits until it is through."""
+
+    def __init__(self, life: Life, source: Source) -> None:
+        self._life, self._source = life, source
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there may be more to send."""
+        return not self._source.ended.is_set
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Wait as `wait()` does."""
+        return self.wait().__await__()
+
+    async def wait(self) -> None:
+        """Wait until the source is through, and all of it is sent. Cancelling leaves it on its way.
+
+        :raises Exception: what the source raised, as itself.
+        :raises SessionClosed: when the stream was ended before the source was through.
+        :raises DeepgramStreamError: the error with which the stream ended before.
+        :raises RuntimeError: in another event loop than the session's.
+        """
+        self._life.check_loop()
+        source = self._source
+        await source.ended.wait()
+        if source.is_through:
+            return
+        with self._life.noting_errors():
+            if source.error is not None:
+                raise source.error
+            self._life.outbox.check_open()  # says why the stream took no more
+            raise SessionClosed("the session was closed before all of the source was sent")
