@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -245,10 +245,17 @@ class Settings:
     finish_timeout_seconds: float
     stall_timeout_seconds: float | None
     listen: bool
+    max_unsent_seconds: float
+    name: str
+    on_connection: Callable[[Any], object] | None
     reconnect: Reconnect | None
 
     def __post_init__(self) -> None:
+        if not isinstance(cast("object", self.name), str):
+            raise TypeError(f"name must be a str, not {type(self.name).__name__}")
         check_buffer(self.max_buffer_size, self.overflow, least=0)
+        if self.on_connection is not None and not callable(self.on_connection):
+            raise TypeError("on_connection must be a function of the SDK's connection, plain or async")
         for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
             value = getattr(self, name)
             if value is not None or name not in _MAY_BE_NONE:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from deepgram_stream_iter._options import Overflow, Reconnect, Settings, StreamingOptions
 from deepgram_stream_iter._session import StreamSession
 from deepgram_stream_iter._targets import Authorization, LiveOptions, Target, connector_of
+
+_numbers = itertools.count(1)
 
 
 def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
@@ -22,6 +26,9 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     finish_timeout_seconds: float = 10.0,
     stall_timeout_seconds: float | None = None,
     listen: bool = True,
+    max_unsent_seconds: float = 5.0,
+    name: str = "",
+    on_connection: Callable[[Any], object] | None = None,
     reconnect: Reconnect | bool = False,
     authorization: Authorization | None = None,
 ) -> StreamSession:
@@ -50,6 +57,12 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
         is sent is answered too, by Flux every 0.25 s, by Nova every few seconds.
     :param listen: False observes a live connection whose application runs `start_listening()` itself: the session then
         sends nothing of its own accord, and leaving it only detaches. Whoever calls `start_listening()` also closes.
+    :param max_unsent_seconds: how much audio of `send_nowait()` may wait to be sent; what is too much takes out the oldest,
+        which an `AudioGap` tells.
+    :param name: what the session is called in log records and in its `repr`; a number where it is empty.
+    :param on_connection: a function, plain (not to block) or async, which is called with the SDK's connection before its first
+        event, the first connection and each later one: to register the application's own handlers. What it raises comes
+        out as itself.
     :param reconnect: True, or a `Reconnect(...)`, makes a lost connection again, without losing or doubling a word; with
         a client or a factory. It applies to the first connection too. A source that runs ahead of the clock then slows
         down to it while `replay_seconds` of audio wait for their finals.
@@ -68,6 +81,9 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
         finish_timeout_seconds=finish_timeout_seconds,
         stall_timeout_seconds=stall_timeout_seconds,
         listen=listen,
+        max_unsent_seconds=max_unsent_seconds,
+        name=name or f"stream-{next(_numbers)}",
+        on_connection=on_connection,
         reconnect=_reconnect(reconnect),
     )
     return StreamSession(connector_of(target, options, authorization, settings), settings)

@@ -97,6 +97,10 @@ class Adapter(ABC):
         """Make the connection if it is not there yet, and register the callbacks; cancelling leaves no socket."""
 
     @abstractmethod
+    async def start(self) -> None:
+        """Have the events come, where that takes more than `listen()`; cancelling leaves no socket."""
+
+    @abstractmethod
     async def listen(self) -> None:
         """Run the SDK's listener, where it does not run by itself, and report its end to the sink; raises nothing."""
 

@@ -63,6 +63,9 @@ class EmitterAdapter(Adapter):
         self.connection.on(EventType.ERROR, self._on_error)
         self.connection.on(EventType.CLOSE, self._on_close)
 
+    async def start(self) -> None:
+        """Do nothing: `listen()` has them come."""
+
     def _check_what_was_sent(self) -> None:
         """Refuse a connection without options that were asked for: SDK 5 drops those that it does not know."""
         path, query = self._target

@@ -42,6 +42,7 @@ class LegacyAdapter(Adapter):
             connection, OnLoop() if inspect.iscoroutinefunction(connection.start) else AcrossThreads()
         )
         self._options, self._headers = options, headers
+        self._starts = False  # the connection was not started by somebody else
 
     @staticmethod
     def speaks(target: object) -> bool:
@@ -49,9 +50,8 @@ class LegacyAdapter(Adapter):
         return all(callable(getattr(target, name, None)) for name in ("on", "start", "send", "finish"))
 
     async def open(self, sink: Sink) -> None:
-        """Register, and start the connection unless it was started already.
+        """Register; messages may come as soon as the connection is started.
 
-        :raises ConnectError: when the SDK's `start()` returned False, which says no more.
         :raises TypeError: when options or headers are missing, or are given for a connection that was started already.
         """
         self._boundary.bind()
@@ -64,12 +64,18 @@ class LegacyAdapter(Adapter):
             raise TypeError("this connection was not started yet, so the session does: give it the options")
         if is_started:
             self._adopt()
+        else:
+            self._starts = True
         self._sink = sink
-        self._register()  # before the start, for messages may come at once
-        if not is_started:
-            await self._start()
+        self._register()
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Start the connection, unless it was started already.
+
+        :raises ConnectError: when the SDK's `start()` returned False, which says no more.
+        """
+        if not self._starts:
+            return
         headers = dict(self._headers) if self._headers else None
         start = partial(self.connection.start, dict(self._options or {}), None, headers)
         try:

@@ -1,8 +1,6 @@
-"""Which end a connection comes to, by what both sides said before. Pure, but for one line in the log."""
+"""Which end a connection comes to, by what both sides said before. Pure, but for the log."""
 
 from __future__ import annotations
-
-import logging
 
 from deepgram_stream_iter._adapters.failures import came_from_a_handler
 from deepgram_stream_iter._connection.ending import (
@@ -15,16 +13,15 @@ from deepgram_stream_iter._connection.ending import (
 )
 from deepgram_stream_iter._errors import CallbackError, ConnectionLost, ServerError, StalledError
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._options import Endpoint, Settings
-
-_logger = logging.getLogger("deepgram_stream_iter")
 
 
 class Closing:
     """Records what was asked and answered about the end of a connection, and derives the end from it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self._settings, self._log = settings, log
         self.asked = False
         """CloseStream is being sent, or was sent, by the session."""
         self.answer: Answer = "none"
@@ -61,7 +58,7 @@ class Closing:
                 error = CallbackError(text)
                 error.__cause__ = cause
                 return End(error)
-            _logger.error("%s", text, exc_info=cause)
+            self._log.error(text, cause)
             cause = None
         # Any other code shows that the failure is the loss of the socket, which after Metadata costs nothing.
         has_sdk_failed = is_failure(cause) and (code in (None, NORMAL) or self.answer != "metadata")
@@ -82,6 +79,7 @@ class Closing:
         """Return the end of a connection on which the server says nothing to the audio."""
         timeout_seconds = self._settings.stall_timeout_seconds
         reason = f"audio went out, and Deepgram said nothing for {timeout_seconds} s (stall_timeout_seconds)"
+        self._log.warning("%s", reason)
         return self.lost(StalledError(reason, reason=reason, request_id=request_id))
 
     def timed_out(self, frame: tuple[int | None, str], endpoint: Endpoint, request_id: str) -> End:

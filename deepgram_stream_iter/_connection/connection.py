@@ -24,6 +24,7 @@ from deepgram_stream_iter._connection.stall import StallTimer
 from deepgram_stream_iter._errors import BufferOverflow, ConnectionLost, DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ErrorEvent
 from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.bounded import ends_within
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
@@ -34,7 +35,7 @@ from deepgram_stream_iter._options import Settings
 class Connection:
     """A connection of the SDK, from its opening to its end."""
 
-    def __init__(self, adapter: Adapter, settings: Settings) -> None:
+    def __init__(self, adapter: Adapter, settings: Settings, log: Log) -> None:
         self.adapter, self._settings = adapter, settings
         self.format: RawFormat | None = None
         """Of the audio, from its opening on; None where its bytes are not time."""
@@ -47,7 +48,7 @@ class Connection:
         self._settled = Signal()  # audio may be sent, or it has ended
         self._listened = Signal()  # the SDK's listener has ended
         self._is_ready = False  # audio may be sent
-        self._delivery, self._closing = Delivery(), Closing(settings)
+        self._delivery, self._closing = Delivery(), Closing(settings, log)
         timeout_seconds = settings.stall_timeout_seconds if settings.listen else None
         self._stall = StallTimer(timeout_seconds) if timeout_seconds is not None else None
         self.keepalives_sent = 0
@@ -70,7 +71,11 @@ class Connection:
         :raises Exception: when it ends before audio may be sent; it is closed in `closing` then.
         """
         try:
-            await self._open()
+            await self._dial(self.adapter.open(self))
+            if self._settings.on_connection is not None:
+                # In a task of its own, because it is the application's.
+                await beside.call(partial(self._settings.on_connection, self.adapter.connection))
+            await self._dial(self.adapter.start())
             self._start()
             self._listening = beside.start(self._listen)
             await self._settled.wait()
@@ -225,10 +230,10 @@ class Connection:
             self._stall.sending(now())
         self.keepalives_sent += kind == "KeepAlive"
 
-    async def _open(self) -> None:
+    async def _dial(self, step: Coroutine[None, None, None]) -> None:
         failure: Exception | None = None
         try:
-            await self.adapter.open(self)
+            await step
         except Exception as error:  # noqa: BLE001  (what is raised instead shows no key)
             failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
         if failure is not None:

@@ -7,14 +7,15 @@ see no difference, because they ask for the words or take along what they are re
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from deepgram_stream_iter._events.reading import items
+from deepgram_stream_iter._events.skips import Skips
 from deepgram_stream_iter._events.words import Seconds, Word, at, read_words
 
 E = TypeVar("E")
 
-_GIVEN, _OFFSET, _LAST = "_given_words", "_offset_seconds", "_last_words"
+_GIVEN, _OFFSET, _SKIPS, _LAST = "_given_words", "_offset_seconds", "_skips", "_last_words"
 """What the words are read from, what their times are moved by, and the last word alone, which a final is asked for twice."""
 
 
@@ -25,7 +26,7 @@ class _Unread:
         if event is None:
             return ()  # what a dataclass asks the class for: the default
         fields = event.__dict__
-        words = fields["words"] = read_words(fields.get(_GIVEN), fields.get(_OFFSET, 0.0))
+        words = fields["words"] = _read(fields, fields.get(_GIVEN))
         return words
 
 
@@ -52,7 +53,7 @@ def last_word(event: object) -> Word | None:
     words: tuple[Word, ...] | None = fields.get("words", fields.get(_LAST))
     if words is None:
         given = [word for word in items(fields.get(_GIVEN)) if word is not None]
-        words = fields[_LAST] = read_words(given[-1:], fields.get(_OFFSET, 0.0))
+        words = fields[_LAST] = _read(fields, given[-1:])
     return words[-1] if words else None
 
 
@@ -83,3 +84,29 @@ def moved(event: E, offset_seconds: Seconds, *times: str) -> E:
     elif _GIVEN in event.__dict__:
         fields[_OFFSET] = event.__dict__.get(_OFFSET, 0.0) + offset_seconds
     return changed(event, **fields)
+
+
+def skipped(event: E, skips: Skips, **fields: object) -> E:
+    """Return the event with other fields, and its words on a clock that counts what was left out."""
+    words: tuple[Word, ...] | None = event.__dict__.get("words")
+    if words is not None:
+        fields["words"] = _after(skips, words)
+    elif _GIVEN in event.__dict__:
+        fields[_SKIPS] = skips
+    return changed(event, **fields)
+
+
+def _read(fields: dict[str, Any], given: object) -> tuple[Word, ...]:
+    words = read_words(given, fields.get(_OFFSET, 0.0))
+    skips: Skips | None = fields.get(_SKIPS)
+    return words if skips is None else _after(skips, words)
+
+
+def _after(skips: Skips, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    return tuple(
+        word._replace(
+            start=None if word.start is None else skips.begin(word.start),
+            end=None if word.end is None else skips.end(word.end),
+        )
+        for word in words
+    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, ConfigureFailedEvent
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.signal import Signal, Waiters
-
-_logger = logging.getLogger("deepgram_stream_iter")
 
 
 class Answer:
@@ -32,7 +30,8 @@ class Answer:
 class Answers:
     """Follows the events; hands each answer to whoever waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._expected: list[Answer] = []
         self._restored: Signal | None = None
         self.is_over = False
@@ -67,7 +66,7 @@ class Answers:
         self._restored.set()
         self._restored = None
         if isinstance(event, ConfigureFailedEvent):
-            _logger.warning("after a reconnection Deepgram refused settings that it had taken over before")
+            self._log.warning("after a reconnection Deepgram refused settings that it had taken over before")
         return True
 
     def connection_lost(self) -> None:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from time import monotonic
 
 import anyio
 
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
+from deepgram_stream_iter._inbound.waits import Waits
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.signal import Waiters
 from deepgram_stream_iter._options import Overflow
 
@@ -32,7 +35,7 @@ class EndOfEvents(Exception):
 class EventBuffer:
     """At most `max_size` events, in order; its end is a state (closed, with or without an error)."""
 
-    def __init__(self, max_size: int, overflow: Overflow, overflow_timeout_seconds: float) -> None:
+    def __init__(self, max_size: int, overflow: Overflow, overflow_timeout_seconds: float, log: Log) -> None:
         self._max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
         self._bound: float = max_size
         self._at_once = min(_AT_ONCE, max_size + 1)
@@ -40,12 +43,15 @@ class EventBuffer:
         # From a coalescing until the buffer is empty; it has the stream then.
         self._queue: CoalescingQueue | None = None
         self._rest: deque[AnyStreamEvent] | None = None  # what was left in the stream when it was closed
+        self._arrivals: deque[float] = deque()  # when those in the stream arrived, or those in the rest
+        self.waits = Waits()
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
         self._error: Exception | None = None
         self._pauses_sdk = True
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
         self.interims_coalesced = self.dropped = self.size_max = 0
+        self._log = log
 
     @property
     def size(self) -> int:
@@ -73,8 +79,9 @@ class EventBuffer:
             return
         if self._queue is None:
             self._send.send_nowait(event)
+            self._arrivals.append(monotonic())
         else:
-            self._queue.put(event)
+            self._queue.put(event, monotonic())
         self._used = used = self._used + 1
         if self._consumers:
             self._consumers.wake()
@@ -137,8 +144,9 @@ class EventBuffer:
         """Keep no more events; those inside are still handed out, then comes the end. The first call counts."""
         if self._rest is not None:
             return
-        rest = deque(self._take() for _ in range(self._used))
-        self._rest, self._used, self._error = rest, len(rest), error
+        rest = [self._pop() for _ in range(self._used)]
+        self._rest, self._arrivals = deque(event for event, _ in rest), deque(arrived for _, arrived in rest)
+        self._used, self._error = len(rest), error
         self._send.close()
         self._receive.close()
         self.unbound()
@@ -146,18 +154,29 @@ class EventBuffer:
 
     def _take(self) -> AnyStreamEvent:
         self._used -= 1
+        event, arrived = self._pop()
+        self.waits.record(monotonic() - arrived)
+        return event
+
+    def _pop(self) -> tuple[AnyStreamEvent, float]:
+        """Return the oldest event and when it arrived."""
         if self._rest is not None:
-            return self._rest.popleft()
-        return self._receive.receive_nowait() if self._queue is None else self._queue.take()
+            return self._rest.popleft(), self._arrivals.popleft()
+        if self._queue is None:
+            return self._receive.receive_nowait(), self._arrivals.popleft()
+        return self._queue.take()
 
     def _shrink(self) -> None:
         """Do what the policy says to a buffer that is over its bound."""
         if self._overflow == "drop_oldest":
-            self._take()
+            self._pop()
+            self._used -= 1
+            if not self.dropped:
+                self._log.warning("the buffer of %s events is full: the oldest are dropped", self._max_size)
             self.dropped += 1
         elif self._overflow == "coalesce":
             if self._queue is None:  # the only pass over all events: at least `max_size` puts lie between two
-                self._queue = CoalescingQueue(self._send, self._receive, self._used)
+                self._queue = CoalescingQueue(self._send, self._receive, self._arrivals)
             coalesced = self._queue.coalesce(self._used - self._max_size)
             self._used -= coalesced
             self.interims_coalesced += coalesced

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, AudioGapEvent
 from deepgram_stream_iter._inbound.answers import Answers
+from deepgram_stream_iter._inbound.audio_clock import AudioClock
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.ledger import Ledger
 from deepgram_stream_iter._inbound.subscriber import Subscriber
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._recovery.recovery import Recovery
 
 
 class Inbox:
     """Where connections, one after another, put their events."""
 
-    def __init__(self, buffer: EventBuffer) -> None:
-        self.buffer, self.ledger, self.answers = buffer, Ledger(), Answers()
+    def __init__(self, buffer: EventBuffer, log: Log) -> None:
+        self.buffer, self.clock, self.answers, self._log = buffer, AudioClock(), Answers(log), log
+        self.ledger = Ledger(self.clock)
         self.recovery: Recovery | None = None
         """From the first connection on, where the session reconnects."""
         # Another tuple after each change, because a subscription may be dropped in any thread.
@@ -39,10 +42,16 @@ class Inbox:
                 self._emit(each)
 
     def deliver(self, event: AnyStreamEvent) -> None:
-        """Hand an event to all consumers: one of the session's own, which no server has sent."""
+        """Record an event, and hand it to all consumers; its times are on the session's clock."""
+        self.ledger.record(event)
         self.buffer.put(event)
         for subscriber in self._subscribers:
             subscriber.offer(event)
+
+    def lose(self, gap: AudioGapEvent) -> None:
+        """Tell everybody that audio is lost."""
+        self._log.warning("audio is not transcribed, and will not be: from %s s to %s s", gap.start, gap.end)
+        self.deliver(gap)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Deliver all events from now on to this consumer, too."""
@@ -60,19 +69,16 @@ class Inbox:
         self.answers.close()
         self.buffer.unbound()
         if lost is not None:
-            self.deliver(lost)
+            self.lose(lost)
         turn = self.ledger.end_of_open_turn() if is_drained or error is None else None
         if turn is not None:
-            self.ledger.record(turn)
             self.deliver(turn)
         self._error = error
         for buffer in (self.buffer, *(each.buffer for each in self._subscribers)):
             buffer.close(error)
 
     def _emit(self, event: AnyStreamEvent) -> None:
-        self.ledger.record(event)
+        if self.clock.skips.places:
+            event = self.clock.place(event)
         self.answers.offer(event)
-        self.buffer.put(event)
-        if self._subscribers:
-            for subscriber in self._subscribers:
-                subscriber.offer(event)
+        self.deliver(event)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
+    AudioGapEvent,
     ConnectedEvent,
     EndOfTurnEvent,
     MetadataEvent,
@@ -11,17 +14,21 @@ from deepgram_stream_iter._events.kinds import (
     TranscriptEvent,
     TurnStateEvent,
 )
+from deepgram_stream_iter._inbound.audio_clock import AudioClock
 from deepgram_stream_iter._transcript import unconfirmed_end
 
 
 class Ledger:
     """Keeps account of the events, in the order of their arrival."""
 
-    def __init__(self) -> None:
-        self.events = 0
+    def __init__(self, clock: AudioClock) -> None:
+        self._clock = clock
+        self.events_by_kind: Counter[str] = Counter()
         self.request_id = ""
         self.metadata: MetadataEvent | None = None
-        self.audio_seconds_finalized = 0.0
+        self.audio_seconds_finalized = self.audio_seconds_lost = 0.0
+        self._transcribed_seconds = 0.0  # where the last result ends, final or not
+        self.latency_seconds_max: float | None = None
         self._final_texts: list[str] = []
         self._open_turn: TurnStateEvent | None = None
 
@@ -32,14 +39,18 @@ class Ledger:
 
     def record(self, event: AnyStreamEvent) -> None:
         """Record the next event."""
-        self.events += 1
+        self.events_by_kind[event.type] += 1
         if isinstance(event, TranscriptEvent):
+            end = event.end
+            self._record_result(end)
             if event.is_final:
-                self._record_final(event.transcript, event.end)
+                self._record_final(event.transcript, end)
         elif isinstance(event, EndOfTurnEvent):
             self._open_turn = None
+            self._record_result(event.end)
             self._record_final(event.transcript, event.end)
         elif isinstance(event, TurnStateEvent):
+            self._record_result(event.end)
             # Flux sends updates without text while nobody speaks; those open no turn
             if self._open_turn or event.transcript or isinstance(event, StartOfTurnEvent):
                 self._open_turn = event
@@ -47,10 +58,31 @@ class Ledger:
             self.request_id = event.request_id or self.request_id
             if isinstance(event, MetadataEvent):
                 self.metadata = event
+        elif isinstance(event, AudioGapEvent) and event.end is not None:
+            self.audio_seconds_lost += event.end - event.start
+
+    @property
+    def events(self) -> int:
+        """The events that have arrived."""
+        return self.events_by_kind.total()
+
+    @property
+    def latency_seconds(self) -> float | None:
+        """How far the transcript is behind the audio, as Deepgram measures it: the audio cursor less the transcript cursor."""
+        seconds = self._clock.seconds
+        return None if seconds is None else max(0.0, seconds - self._transcribed_seconds)
 
     def end_of_open_turn(self) -> EndOfTurnEvent | None:
         """Return the end of the turn that the end of the stream cuts off; None when no turn is open."""
         return unconfirmed_end(self._open_turn) if self._open_turn else None
+
+    def _record_result(self, end: float | None) -> None:
+        if end is None:
+            return
+        self._transcribed_seconds = end
+        latency_seconds = self.latency_seconds
+        if latency_seconds is not None and latency_seconds > (self.latency_seconds_max or 0.0):
+            self.latency_seconds_max = latency_seconds
 
     def _record_final(self, text: str, end: float | None) -> None:
         if text:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._options import Overflow, check_buffer, check_number
 
@@ -20,18 +22,19 @@ class Subscriber:
         max_buffer_size: int,
         overflow: Overflow,
         overflow_timeout_seconds: float,
+        log: Log,
     ) -> None:
         """Raise TypeError for what is no kind, ValueError for a setting out of its range."""
-        for kind in kinds:
+        for kind in cast("tuple[object, ...]", kinds):
             if not (isinstance(kind, type) and issubclass(kind, StreamEvent)):
                 raise TypeError(
                     f"subscribe() takes kinds of events, such as StreamEvent.UtteranceEnd, not {kind!r}"
                 )
         check_buffer(max_buffer_size, overflow)
         check_number("overflow_timeout_seconds", overflow_timeout_seconds)
-        self.kinds = kinds
+        self._log, self.kinds = log, kinds
         """The kinds it gets; empty for all."""
-        self.buffer = EventBuffer(max_buffer_size, overflow, overflow_timeout_seconds)
+        self.buffer = EventBuffer(max_buffer_size, overflow, overflow_timeout_seconds, log)
         self.buffer.stop_pausing()
         self._max_size, self._overflow, self._timeout_seconds = (
             max_buffer_size,
@@ -58,6 +61,7 @@ class Subscriber:
             )
 
     def _end(self, what: str) -> None:
+        self._log.warning("a subscription was too slow and has ended: %s", what)
         self.buffer.close(
             BufferOverflow(
                 f"{what}. The subscription was too slow and has ended, the stream goes on: give subscribe() a larger"

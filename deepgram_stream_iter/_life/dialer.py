@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -12,6 +10,7 @@ from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import is_retryable
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.tasks import Tasks
 from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from deepgram_stream_iter._recovery.back_off import BackOff
@@ -20,8 +19,8 @@ from deepgram_stream_iter._recovery.back_off import BackOff
 class Dialer:
     """Connects, and again where that is allowed and worth it."""
 
-    def __init__(self, connector: Connector, settings: Settings) -> None:
-        self._connector, self._settings = connector, settings
+    def __init__(self, connector: Connector, settings: Settings, log: Log) -> None:
+        self._connector, self._settings, self._log = connector, settings, log
         self.back_off = BackOff(settings.reconnect) if settings.reconnect else None
         """None where the session does not reconnect."""
 
@@ -31,7 +30,7 @@ class Dialer:
         :raises Exception: when that does not come within `connect_timeout_seconds`.
         """
         with anyio.move_on_after(self._settings.connect_timeout_seconds):
-            connection = Connection(await beside.call(self._connector), self._settings)
+            connection = Connection(await beside.call(self._connector), self._settings, self._log)
             await connection.open(beside, closing)
             return connection
         reason = f"no answer within {self._settings.connect_timeout_seconds} s (connect_timeout_seconds)"
@@ -49,7 +48,7 @@ class Dialer:
         if attempt is None:
             raise self.gave_up(f"gave up after {self.back_off.reconnect.max_attempts} attempts: max_attempts")
         if self.back_off.reconnect.on_attempt is not None:
-            await beside.call(partial(_call, self.back_off.reconnect.on_attempt, attempt))
+            await beside.call(partial(self.back_off.reconnect.on_attempt, attempt))
             check_number("the delay of an attempt", attempt.delay, least=0, most=DAY_SECONDS)
         if attempt.is_stopped:
             raise self.gave_up("on_attempt stopped it")
@@ -61,9 +60,3 @@ class Dialer:
         lost = self.back_off.gave_up(why)
         was_connected = any(isinstance(cause, ConnectionLost) for cause in lost.causes)
         return lost if was_connected else lost.causes[-1]
-
-
-async def _call(on_attempt: Callable[[ReconnectAttempt], object], attempt: ReconnectAttempt) -> None:
-    answer = on_attempt(attempt)
-    if inspect.isawaitable(answer):
-        await answer

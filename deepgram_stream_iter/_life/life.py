@@ -7,9 +7,6 @@ says when there is to be another. How the session ended is what `_live` returns.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -18,13 +15,14 @@ import anyio
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo, End
-from deepgram_stream_iter._errors import ConnectionLost
 from deepgram_stream_iter._events.kinds import ReconnectedEvent, ReconnectingEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.dialer import Dialer
 from deepgram_stream_iter._life.patience import Patience
 from deepgram_stream_iter._life.sources import Sources
+from deepgram_stream_iter._life.tally import Tally
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks
@@ -41,8 +39,6 @@ _NOTHING_KEPT = (
     " session.wait_closed()"
 )
 
-_logger = logging.getLogger("deepgram_stream_iter")
-
 
 class Over(NamedTuple):
     """How a session ended."""
@@ -55,44 +51,43 @@ class Life:
     """Runs a session in a task of its own, and knows how it ended."""
 
     def __init__(self, connector: Connector, settings: Settings) -> None:
-        self._settings, self._dialer = settings, Dialer(connector, settings)
-        buffer = EventBuffer(settings.max_buffer_size, settings.overflow, settings.overflow_timeout_seconds)
+        self._settings, self.log = settings, Log(settings.name)
+        self._dialer = Dialer(connector, settings, self.log)
+        buffer = EventBuffer(
+            settings.max_buffer_size, settings.overflow, settings.overflow_timeout_seconds, self.log
+        )
         if not settings.max_buffer_size:
             buffer.close(RuntimeError(_NOTHING_KEPT))
-        self.inbox, self.outbox = Inbox(buffer), Outbox(settings)
+        self.inbox, self.outbox = Inbox(buffer, self.log), Outbox(settings)
         self.requests = Requests(self.outbox, self.inbox.answers)
         self.connection: Connection | None = None
         """The one that is open, or was the last to be."""
-        self.reconnects = 0
-        self._keepalives_before = 0  # on the connections before that one
+        self.tally = Tally(self.inbox.ledger)
         self.over: Over | None = None
         """How the session ended; None while it has not."""
         self._patience = Patience(settings.finish_timeout_seconds)
         self._is_finishing = False
         self._opened = Signal()  # a first connection was live or is lost again, or there will be none
-        self.is_error_seen = False
-        """The application has seen the error with which the stream ended."""
-        self._loop: asyncio.AbstractEventLoop  # from `open()` on
         self._task: asyncio.Task[None]  # from `open()` on; when it ends, nothing is open any more
         self._closing = Tasks()  # connections that have ended: 2 s at most
         self._beside = Tasks()  # the SDK's listener, and functions of the application: nobody waits for them
         self.sources = Sources(self.request_finish, self._patience.cut_short)
 
     @property
-    def request_id(self) -> str:
-        """Deepgram's id of the stream; empty until it is known."""
-        return (self.connection.request_id if self.connection else "") or self.inbox.ledger.request_id
-
-    @property
-    def keepalives_sent(self) -> int:
-        """The KeepAlives that were sent, over all connections."""
-        return self._keepalives_before + (self.connection.keepalives_sent if self.connection else 0)
+    def state(self) -> str:
+        """What the session is doing, for a person."""
+        if self.over is not None:
+            return f"failed: {type(self.over.error).__name__}" if self.over.error else "closed"
+        if self._is_finishing:
+            return "finishing"
+        if self.connection is None:
+            return "connecting"
+        return "live" if self.outbox.is_live else "reconnecting"
 
     # From the session
 
     async def open(self) -> Connection:
         """Begin, and return the first connection; see `StreamSession.__aenter__`. Leaves nothing open on failure."""
-        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="deepgram_stream_iter")
         self._task.add_done_callback(self._release)
         try:
@@ -105,39 +100,6 @@ class Life:
             assert self.over is not None  # noqa: S101  (else there would be a connection)
             raise self.over.error or RuntimeError("the session was closed while it was being entered")
         return self.connection
-
-    def check_loop(self) -> None:
-        """Refuse a call in another event loop than that of the session, where it would never return.
-
-        :raises RuntimeError: with what to call there.
-        """
-        try:
-            is_here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:  # no event loop runs in this thread
-            is_here = False
-        if not is_here:
-            raise RuntimeError(
-                "this session belongs to another event loop, the one in which it was entered: call it there. From any"
-                " thread and event loop there is session.send_nowait(audio), and for programs without an event loop"
-                " `from deepgram_stream_iter.sync import stream`"
-            )
-
-    def note(self, error: Exception) -> None:
-        """Note that the application sees the error with which the stream ended, so that the exit does not raise it again."""
-        is_the_end = isinstance(error, ConnectionLost) and self._settings.reconnect is None
-        is_of_a_source = error is self.sources.error
-        self.is_error_seen |= (
-            is_the_end or is_of_a_source or (self.over is not None and error is self.over.error)
-        )
-
-    @contextmanager
-    def noting_errors(self) -> Generator[None]:
-        """Note an error that leaves a block. This takes 1 us, so what is called for every frame notes by itself."""
-        try:
-            yield
-        except Exception as error:
-            self.note(error)
-            raise
 
     def request_finish(self) -> None:
         """Have the stream ended in order: no more audio, and everything that is still to come."""
@@ -156,11 +118,11 @@ class Life:
         if self.connection is not None and self.outbox.is_live:
             self.connection.use(self.connection.finish)
 
-    async def wait_closed(self) -> CloseInfo:
+    async def wait_closed(self) -> Over:
         """Wait until nothing is open any more, and return how the stream ended."""
         await asyncio.wait({self._task})
         assert self.over is not None  # noqa: S101  (see `_release`)
-        return self.over.info
+        return self.over
 
     async def close_at_once(self) -> None:
         """Close without waiting for what is still to come; shielded, and done within 2 s."""
@@ -177,7 +139,7 @@ class Life:
                 self._task.cancel()
                 raise
         if left:
-            _logger.warning(
+            self.log.warning(
                 "a function or source of the application cannot be cancelled: it goes on until it returns"
             )
 
@@ -185,6 +147,7 @@ class Life:
 
     async def _run(self) -> None:
         end = End()
+        self.log.debug("%s", self._settings)
         try:
             with self._patience.scope as patience:
                 end = await self._live()
@@ -207,16 +170,20 @@ class Life:
     async def _live(self) -> End:
         """Connect, serve, and again while that is worth it; return the end that is the session's."""
         while True:
+            started_at = now()
             try:
                 connection = await self._dialer.connect(self._beside, self._closing)
             except Exception as error:  # noqa: BLE001  (it may be the application's, and comes out as itself)
                 end = End(error)
             else:
+                self.tally.connected(connection, now() - started_at)
                 end = await self._serve(connection)
                 self._patience.renew()
             attempt = await self._dialer.next_attempt(end.error, self._beside)
             if attempt is None:
                 return end
+            self.log.attempt = attempt.number
+            self.log.info("reconnecting in %.2f s, over: %s", attempt.delay, attempt.cause)
             if self.connection is not None:
                 reconnecting = ReconnectingEvent(
                     attempt=attempt.number, cause=attempt.cause, delay=attempt.delay
@@ -261,13 +228,16 @@ class Life:
                 self.outbox.keep_in(self.inbox.recovery.memory)
             replayed_seconds, gap = self.inbox.recovery.resume()
             if gap is not None:
-                self.inbox.deliver(gap)
+                self.inbox.lose(self.inbox.clock.place(gap))
             if before is not None:
-                self._keepalives_before += before.keepalives_sent
-                self.reconnects += 1
                 self.inbox.deliver(
                     ReconnectedEvent(attempt=back_off.failures, replayed_seconds=replayed_seconds)
                 )
+        self.log.request_id = connection.request_id
+        self.log.info(
+            "%s in %.2f s", "connected" if before is None else "reconnected", self.tally.connect_seconds
+        )
+        self.log.attempt = 0
         self.outbox.begin(connection)
         self._patience.renew(is_replay=True)
         connection.deliver_to(self.inbox)
@@ -304,8 +274,15 @@ class Life:
             metadata=self.inbox.ledger.metadata,
         )
         self.over = Over(info, error)
+        self.log.info(
+            "closed by the %s with code %s%s",
+            info.initiator,
+            code,
+            f", over {type(error).__name__}: {error}" if error is not None else "",
+        )
         is_cut_off = not end.drained and (error is not None or is_asked_for)
         lost = self.inbox.recovery.end() if self.inbox.recovery is not None and is_cut_off else None
+        lost = None if lost is None else self.inbox.clock.place(lost)
         self.outbox.refuse("the stream has ended", error)
         self.inbox.close(error, lost=lost, is_drained=end.drained)
         if self.connection is not None:

@@ -50,6 +50,10 @@ class Sources:
         """Run a source."""
         self._tasks.start(partial(self._run, source))
 
+    def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run what sends and must not raise; it is cancelled like a source."""
+        self._tasks.start(function)
+
     def stop(self) -> None:
         """Cancel all; what they raise from now on does not cost the tail."""
         self._is_stopped = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,17 @@ from deepgram_stream_iter._audio import (
 )
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import DeepgramStreamError
+from deepgram_stream_iter._events.kinds import AudioGapEvent
+from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._outbound.outbox import Outbox
+from deepgram_stream_iter._outbound.unsent import Unsent
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+_RAW = "raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw, and its sample_rate"
 _IN_A_ROW = 8
 """So many frames go out in one turn of the event loop: a turn takes half of what the SDK takes for a frame."""
 
@@ -32,18 +37,18 @@ _IN_A_ROW = 8
 class AudioSender:
     """Sends pieces of audio; safe from several tasks at once."""
 
-    def __init__(self, outbox: Outbox, connection: Connection) -> None:
-        self._outbox, self._format = outbox, connection.format
+    def __init__(
+        self, outbox: Outbox, connection: Connection, inbox: Inbox, max_unsent_seconds: float
+    ) -> None:
+        self._outbox, self._format, self._inbox = outbox, connection.format, inbox
+        self._clock = inbox.clock
+        self._clock.format = connection.format
         self._cutter = FrameCutter(self._format, FRAME_MS[connection.adapter.endpoint])
         self._lock = asyncio.Lock()  # an uncontended anyio.Lock takes three times as long
-        self._bytes_sent = 0
+        self._unsent = Unsent(connection.format, max_unsent_seconds)
+        self._unsent_lock = asyncio.Lock()
         self._in_a_row = 0  # frames that were sent without a pause
         self._pacer: Pacer | None = None
-
-    @property
-    def seconds_sent(self) -> float | None:
-        """The audio sent so far; None where its bytes are not time."""
-        return self._format.seconds(self._bytes_sent) if self._format else None
 
     def pacer(self, pace: float | None) -> Pacer | None:
         """Return what spaces the frames out; None for None.
@@ -55,10 +60,7 @@ class AudioSender:
         if not pace > 0:
             raise ValueError(f"pace must be more than 0 (1.0 is the speed of the clock), not {pace!r}")
         if self._format is None:
-            raise ValueError(
-                "pace needs raw audio, whose bytes are time: connect with encoding linear16, linear32, mulaw or alaw"
-                " and its sample_rate"
-            )
+            raise ValueError(f"pace needs {_RAW}")
         time = now()
         if self._pacer is None or self._pacer.pace != pace or self._pacer.next_due < time:
             self._pacer = Pacer(pace, time)
@@ -70,6 +72,7 @@ class AudioSender:
 
         :raises DeepgramStreamError: as `Outbox.send` does.
         """
+        await self.send_unsent()
         if is_buffer(source):  # which needs no generator
             await self._send(source, pacer)
             return
@@ -85,7 +88,51 @@ class AudioSender:
                     await self._send(piece, pacer)
                 except DeepgramStreamError as error:
                     return error  # the iteration raises it
+        await self.try_to_send_unsent()
         return None
+
+    def put(self, piece: Buffer) -> None:
+        """Keep a piece until `send_unsent`; any thread may call this."""
+        self._unsent.put(piece)
+
+    async def send_unsent(self) -> None:
+        """Send what was put, and return when all of it is sent.
+
+        :raises DeepgramStreamError: as `Outbox.send` does.
+        """
+        if not self._unsent and not self._unsent_lock.locked():
+            return
+        async with self._unsent_lock:
+            while (taken := self._unsent.take()) is not None:
+                if taken.lost_bytes:
+                    self._lose(taken.lost_bytes)
+                await self._send(taken.piece, None)
+
+    async def try_to_send_unsent(self) -> None:
+        """Do the same, as far as the stream takes it; where it does not, the iteration tells."""
+        with contextlib.suppress(DeepgramStreamError):
+            await self.send_unsent()
+
+    async def skip(self, seconds: float) -> None:
+        """Count audio that is left out here, after all that came before.
+
+        :raises ValueError: for audio whose bytes are not time.
+        """
+        if self._format is None:
+            raise ValueError(f"skip() needs {_RAW}")
+        await self.send_unsent()
+        async with self._lock:
+            self._clock.skip(seconds)
+
+    def _lose(self, size: int) -> None:
+        """Tell of audio that was put and taken out again; the clock goes on without it."""
+        start = self._clock.seconds
+        if self._format is None or start is None:
+            gap = AudioGapEvent(start=self._inbox.ledger.audio_seconds_finalized, end=None)
+        else:
+            self._clock.skip(self._format.seconds(size))
+            gap = AudioGapEvent(start=start, end=self._clock.seconds)
+        self._inbox.lose(gap)
 
     async def _send(self, piece: Buffer, pacer: Pacer | None) -> None:
         # The frames of a piece stay together, unless they are paced: others need not wait for all of them.
@@ -96,10 +143,10 @@ class AudioSender:
                     if self._in_a_row % _IN_A_ROW == 0:
                         await asyncio.sleep(0)  # a source that is always ready must not starve the listener
                     await self._outbox.send(frame)
-                    self._bytes_sent += len(frame)
+                    self._clock.bytes_sent += len(frame)
             return
         for frame in self._cutter.cut(piece):
             await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
             async with self._lock:
                 await self._outbox.send(frame)
-                self._bytes_sent += len(frame)
+                self._clock.bytes_sent += len(frame)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from deepgram_stream_iter._audio import RawFormat
 from deepgram_stream_iter._recovery.container import container_head
 
-_OPAQUE_BYTES_PER_SECOND = 32_000
+OPAQUE_BYTES_PER_SECOND = 32_000
 """What a second of audio needs at most, by assumption, where its bytes are not time."""
 _LEAST_SECONDS = 0.1
 """Room for the largest frame, because a frame on its way must not push itself out."""
@@ -176,7 +176,7 @@ class OpaqueMemory(Memory):
 
     def __init__(self, limit_seconds: float) -> None:
         super().__init__()
-        self._limit = int(limit_seconds * _OPAQUE_BYTES_PER_SECOND)
+        self._limit = int(limit_seconds * OPAQUE_BYTES_PER_SECOND)
         self.limit_seconds = self.seconds(self._limit)
         self._head: bytes | None = None  # empty where there is no container
         self._waiting: deque[bytes] = deque()
@@ -197,7 +197,7 @@ class OpaqueMemory(Memory):
 
     def seconds(self, size: int) -> float:
         """Return how long `size` bytes last at least, if they need no more than is assumed."""
-        return size / _OPAQUE_BYTES_PER_SECOND
+        return size / OPAQUE_BYTES_PER_SECOND
 
     def has_room(self, size: int) -> bool:
         """Return whether so many bytes push out nothing that waits."""

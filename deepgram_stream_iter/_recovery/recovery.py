@@ -38,7 +38,6 @@ class Recovery:
         self._utterances = CutUtterances(query)
         self._finalized_seconds = 0.0  # before the next event
         self.audio_seconds_replayed = 0.0
-        self.audio_seconds_lost = 0.0
 
     def take(self, event: AnyStreamEvent) -> list[AnyStreamEvent]:
         """Return what the session hands out for an event of the connection; nothing where it says nothing new."""
@@ -67,18 +66,15 @@ class Recovery:
         self._utterances.resume()
         self._finalized_seconds = self._deduplicator.finalized_seconds
         self.audio_seconds_replayed += replayed
-        return replayed, self._gap_event(gap)
+        return replayed, _gap_event(gap)
 
     def end(self) -> AudioGapEvent | None:
         """Return the audio that is lost when the session ends without its tail."""
-        return self._gap_event(self.memory.rest(self._deduplicator.finalized_seconds))
+        return _gap_event(self.memory.rest(self._deduplicator.finalized_seconds))
 
-    def _gap_event(self, gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
-        if gap is None:
-            return None
-        start, end = gap
-        self.audio_seconds_lost += 0.0 if end is None else end - start
-        return AudioGapEvent(start=start, end=end)
+
+def _gap_event(gap: tuple[float, float | None] | None) -> AudioGapEvent | None:
+    return None if gap is None else AudioGapEvent(start=gap[0], end=gap[1])
 
 
 def _is_final(event: AnyStreamEvent) -> TypeGuard[TranscriptEvent | EndOfTurnEvent]:

@@ -1,4 +1,4 @@
-"""What receiving and sending share: the life of the session, once it is entered."""
+"""What receiving and sending share: all that a session has once it is entered."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.sender import AudioSender
+from deepgram_stream_iter._session.entered import Entered
 
 
 class SessionBase:
@@ -15,40 +16,48 @@ class SessionBase:
 
     def __init__(self, connector: Connector, settings: Settings) -> None:
         self._connector, self._settings = connector, settings
-        self._life: Life | None = None
+        self._entered_as: Entered | None = None
         self._audio: AudioSender | None = None
 
     @property
     def close_info(self) -> CloseInfo | None:
         """How the stream ended; None while it has not."""
-        return self._life.over.info if self._life is not None and self._life.over is not None else None
+        over = self._life.over if self._life is not None else None
+        return over.info if over is not None else None
 
-    def _entered(self) -> Life:
-        """Return the life of the session.
+    @property
+    def _life(self) -> Life | None:
+        return self._entered_as.life if self._entered_as is not None else None
+
+    @property
+    def _entered(self) -> Entered:
+        """What there is from the entering on.
 
         :raises RuntimeError: before the session is entered.
         """
-        if self._life is None:
+        if self._entered_as is None:
             raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
-        return self._life
+        return self._entered_as
 
-    def _entered_here(self) -> Life:
-        """Return the life of the session, for what has to run in its event loop.
+    def _entered_here(self) -> Entered:
+        """Return the same, for what has to run in the event loop of the session.
 
         :raises RuntimeError: before the session is entered, and in any other event loop, where it would never return.
         """
-        life = self._entered()
-        life.check_loop()
-        return life
+        entered = self._entered
+        entered.check_loop()
+        return entered
 
-    def _connected(self, life: Life) -> Connection:
-        """Return the connection that is open, or was the last to be.
+    @property
+    def _connection(self) -> Connection:
+        """The connection that is open, or was the last to be.
 
-        :raises RuntimeError: where the session could not be entered.
+        :raises RuntimeError: before the session is entered, and where it could not be.
         """
-        if life.connection is None:
+        connection = self._entered.life.connection
+        if connection is None:
             raise RuntimeError("the session could not be entered, so there is no connection")
-        return life.connection
+        return connection
 
     @property
     def _sender(self) -> AudioSender:

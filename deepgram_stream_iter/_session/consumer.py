@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
-from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._transcript import Utterance, UtteranceAssembler
 
 E = TypeVar("E")
@@ -39,8 +39,8 @@ class Position:
 class Consumer(Generic[E]):
     """Takes the events out of one buffer, for one task at a time."""
 
-    def __init__(self, life: Life, buffer: EventBuffer, position: Position) -> None:
-        self._life, self._buffer, self._position = life, buffer, position
+    def __init__(self, entered: Entered, buffer: EventBuffer, position: Position) -> None:
+        self._entered, self._buffer, self._position = entered, buffer, position
         self._is_taking = False
 
     async def next(self) -> E:
@@ -66,14 +66,14 @@ class Consumer(Generic[E]):
                 utterance = self._position.end() if self._is_end(error) else None
                 if utterance is None:
                     raise
-                self._life.is_error_seen = False  # it comes out after these
+                self._entered.is_error_seen = False  # it comes out after these
             else:
                 utterance = self._position.completed
             if utterance is not None:
                 return utterance
 
     async def _wait_for_event(self) -> AnyStreamEvent:
-        self._life.check_loop()
+        self._entered.check_loop()
         if self._is_taking:
             raise RuntimeError("another task is iterating this already: subscribe() for one consumer more")
         self._is_taking = True
@@ -82,13 +82,13 @@ class Consumer(Generic[E]):
         except EndOfEvents:
             raise StopAsyncIteration from None
         except Exception as error:
-            self._life.note(error)
+            self._entered.note(error)
             raise
         finally:
             self._is_taking = False
 
     def _is_end(self, error: Exception) -> bool:
-        over = self._life.over
+        over = self._entered.life.over
         return isinstance(error, StopAsyncIteration) or (over is not None and error is over.error)
 
 

@@ -6,15 +6,15 @@ from collections.abc import Generator
 from typing import Any
 
 from deepgram_stream_iter._errors import SessionClosed
-from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._life.sources import Source
+from deepgram_stream_iter._session.entered import Entered
 
 
 class Feed:
     """A source that is sent in the background; `await feed` waits until it is through."""
 
-    def __init__(self, life: Life, source: Source) -> None:
-        self._life, self._source = life, source
+    def __init__(self, entered: Entered, source: Source) -> None:
+        self._entered, self._source = entered, source
 
     @property
     def is_running(self) -> bool:
@@ -33,13 +33,13 @@ class Feed:
         :raises DeepgramStreamError: the error with which the stream ended before.
         :raises RuntimeError: in another event loop than the session's.
         """
-        self._life.check_loop()
+        self._entered.check_loop()
         source = self._source
         await source.ended.wait()
         if source.is_through:
             return
-        with self._life.noting_errors():
+        with self._entered.noting_errors():
             if source.error is not None:
                 raise source.error
-            self._life.outbox.check_open()  # says why the stream took no more
+            self._entered.life.outbox.check_open()  # says why the stream took no more
             raise SessionClosed("the session was closed before all of the source was sent")

@@ -104,6 +104,11 @@ class Receiving(SessionBase):
     @overload
     def subscribe(
         self,
+        kind: type[StreamEvent],
+        second: type[StreamEvent],
+        third: type[StreamEvent],
+        fourth: type[StreamEvent],
+        /,
         *kinds: type[StreamEvent],
         max_buffer_size: int = ...,
         overflow: Overflow = ...,
@@ -127,10 +132,11 @@ class Receiving(SessionBase):
         :raises ValueError: for a setting out of its range.
         :raises RuntimeError: before the session is entered, and in another event loop.
         """
-        life = self._entered_here()
-        subscriber = Subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds)
+        entered = self._entered_here()
+        life = entered.life
+        subscriber = Subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds, life.log)
         life.inbox.subscribe(subscriber)
-        return Subscription(life, subscriber)
+        return Subscription(entered, subscriber)
 
     @property
     def accumulated_transcript(self) -> str:
@@ -151,7 +157,7 @@ class Receiving(SessionBase):
 
     @property
     def _entered_consumer(self) -> Consumer[AnyStreamEvent]:
-        life = self._entered()
         if self._consumer is None:
-            self._consumer = Consumer(life, life.inbox.buffer, self._position)
+            entered = self._entered
+            self._consumer = Consumer(entered, entered.life.inbox.buffer, self._position)
         return self._consumer

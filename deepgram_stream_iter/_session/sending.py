@@ -5,15 +5,22 @@ the application -> send() / feed() -> AudioSender -> Outbox -> Connection -> the
 
 from __future__ import annotations
 
-from typing import get_args
+from functools import partial
+from typing import TYPE_CHECKING, get_args
 
-from deepgram_stream_iter._audio import AudioSource, check_source
+import anyio
+
+from deepgram_stream_iter._audio import AudioSource, check_source, is_buffer
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
-from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._life.sources import OnError, Source
+from deepgram_stream_iter._options import check_number
 from deepgram_stream_iter._session.base import SessionBase
+from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Sending(SessionBase):
@@ -37,14 +44,50 @@ class Sending(SessionBase):
             session reconnects: there the audio waits, and `send()` with it, once `replay_seconds` of audio wait for their
             finals or for a connection, and it comes faster than the clock.
         """
-        life = self._entered_here()
+        entered = self._entered_here()
         check_source(audio)
         try:
-            life.outbox.check_open()
+            entered.life.outbox.check_open()
             await self._sender.send_all(audio, self._sender.pacer(pace))
         except Exception as error:
-            life.note(error)
+            entered.note(error)
             raise
+
+    def send_nowait(self, audio: Buffer) -> None:
+        """Send a piece of audio from any thread, any event loop, or an audio callback; never blocks, never waits.
+
+        Pieces go out in the order of the calls, before what `send()`, `finalize()` and `finish()` are called for later.
+        When more than `max_unsent_seconds` of audio wait, because the socket takes less than comes, the oldest goes: an
+        `AudioGap` tells which seconds, and all later times stay where the source has them. (Audio whose bytes are not time
+        is counted as 32 kB a second, and its gap has no end.)
+
+        :raises TypeError: for what is not bytes-like; nothing is sent then.
+        :raises RuntimeError: before the session is entered.
+        :raises SessionClosed: after `finish()` or the end of the stream.
+        :raises DeepgramStreamError: the error with which the stream ended.
+        """
+        entered = self._entered
+        if not is_buffer(audio):
+            raise TypeError(f"send_nowait() takes one bytes-like piece of audio, not {type(audio).__name__}")
+        entered.life.outbox.check_open()
+        self._sender.put(audio)
+        entered.call_soon(partial(entered.life.sources.run, self._sender.try_to_send_unsent))
+
+    async def skip(self, seconds: float) -> None:
+        """Count audio that is left out here (behind a VAD gate, while muted): all later times are where the source has them.
+
+        It takes its turn behind all audio before. Deepgram is sent nothing for it, so a pause that should end an
+        utterance has to be sent as audio.
+
+        :raises ValueError: for what is no number of seconds above 0, and for audio whose bytes are not time.
+        :raises RuntimeError: as `send()` does.
+        :raises SessionClosed: as `send()` does.
+        """
+        entered = self._entered_here()
+        check_number("seconds", seconds)
+        with entered.noting_errors():
+            entered.life.outbox.check_open()
+            await self._sender.skip(seconds)
 
     def feed(
         self,
@@ -68,19 +111,19 @@ class Sending(SessionBase):
         :raises RuntimeError: as `send()` does, and while another source is fed.
         :raises SessionClosed: as `send()` does.
         """
-        life = self._entered_here()
+        entered = self._entered_here()
         check_source(source)
         if on_error not in get_args(OnError):
             raise ValueError(f"on_error must be one of {get_args(OnError)}, not {on_error!r}")
-        life.outbox.check_open()
+        entered.life.outbox.check_open()
         if self._feed is not None and self._feed.is_running:
             raise RuntimeError(
                 "another source is being fed: `await` what feed() returned before the next one, or mix them yourself"
             )
         sender, pacer = self._sender, self._sender.pacer(pace)
         fed = Source(send=lambda: sender.feed(source, pacer), finishes=finish, on_error=on_error)
-        life.sources.start(fed)
-        self._feed = Feed(life, fed)
+        entered.life.sources.start(fed)
+        self._feed = Feed(entered, fed)
         return self._feed
 
     async def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
@@ -91,9 +134,10 @@ class Sending(SessionBase):
         :raises SessionClosed: as `send()` does.
         :raises ConnectionLost: when it cannot be sent, see `keep_alive()`.
         """
-        life = self._only_on("v1", "Finalize", "use force_end_turn()")
-        with life.noting_errors():
-            return await life.requests.finalize(timeout_seconds)
+        entered = self._only_on("v1", "Finalize", "use force_end_turn()")
+        with entered.noting_errors():
+            await self._sender.send_unsent()
+            return await entered.life.requests.finalize(timeout_seconds)
 
     async def configure(self, **changes: object) -> ConfiguredEvent:
         """Change settings of the running stream: the fields of Deepgram's `Configure` message.
@@ -111,16 +155,16 @@ class Sending(SessionBase):
         """
         if not changes:
             raise ValueError("configure() needs a change, such as keyterms=[...]")
-        life = self._entered_here()
-        life.outbox.check_open()
-        adapter = self._connected(life).adapter
+        entered = self._entered_here()
+        entered.life.outbox.check_open()
+        adapter = self._connection.adapter
         if not adapter.can_configure:
             raise RuntimeError(
                 f"the installed deepgram-sdk does not know Configure on /{adapter.endpoint}/listen: for Nova it takes 7.13"
                 " or newer"
             )
-        with life.noting_errors():
-            return await life.requests.configure(changes)
+        with entered.noting_errors():
+            return await entered.life.requests.configure(changes)
 
     async def keep_alive(self) -> None:
         """Send a KeepAlive now (v1), besides those that `keepalive_seconds` sends.
@@ -155,9 +199,14 @@ class Sending(SessionBase):
 
         :raises RuntimeError: before the session is entered, and in another event loop than that one.
         """
-        life = self._entered_here()
-        life.request_finish()
-        return await life.wait_closed()
+        life = self._entered_here().life
+        try:
+            if self._audio is not None:
+                with anyio.move_on_after(self._settings.finish_timeout_seconds):
+                    await self._audio.try_to_send_unsent()
+        finally:
+            life.request_finish()
+        return (await life.wait_closed()).info
 
     async def wait_closed(self) -> CloseInfo:
         """Wait until the stream has ended and nothing is open any more; return how it ended. Cancelling changes nothing.
@@ -168,23 +217,24 @@ class Sending(SessionBase):
         :raises DeepgramStreamError: as the iteration does; an exception of a source given to `feed()`, as itself.
         :raises RuntimeError: before the session is entered, and in another event loop.
         """
-        life = self._entered_here()
-        info = await life.wait_closed()
-        if life.over is not None and life.over.error is not None:
-            life.note(life.over.error)
-            raise life.over.error
-        return info
+        entered = self._entered_here()
+        with entered.noting_errors():
+            over = await entered.life.wait_closed()
+            if over.error is not None:
+                raise over.error
+        return over.info
 
-    async def _control(self, life: Life, kind: str) -> None:
-        with life.noting_errors():
-            await life.outbox.send_control(kind)
+    async def _control(self, entered: Entered, kind: str) -> None:
+        with entered.noting_errors():
+            await self._sender.send_unsent()
+            await entered.life.outbox.send_control(kind)
 
-    def _only_on(self, endpoint: str, kind: str, instead: str) -> Life:
-        life = self._entered_here()
-        life.outbox.check_open()
-        there = self._connected(life).adapter.endpoint
+    def _only_on(self, endpoint: str, kind: str, instead: str) -> Entered:
+        entered = self._entered_here()
+        entered.life.outbox.check_open()
+        there = self._connection.adapter.endpoint
         if there == "other":
             raise RuntimeError(f"this socket is not for transcripts and has no {kind}")
         if there != endpoint:
             raise RuntimeError(f"/{there}/listen has no {kind}: {instead}")
-        return life
+        return entered

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deepgram_stream_iter._adapters._protocol import LiveConnection
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._outbound.sender import AudioSender
+from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.receiving import Receiving
 from deepgram_stream_iter._session.sending import Sending
 from deepgram_stream_iter._stats import StreamStats
@@ -43,13 +44,15 @@ class StreamSession(Receiving, Sending):
             raise RuntimeError("a session can be entered once: call stream() again for another")
         self._was_entered = True
         life = Life(self._connector, self._settings)
+        entered = Entered(life, self._settings)
         try:
-            self._audio = AudioSender(life.outbox, await life.open())
+            connection = await life.open()
+            self._audio = AudioSender(life.outbox, connection, life.inbox, self._settings.max_unsent_seconds)
         except BaseException:
-            life.is_error_seen = True
+            entered.is_error_seen = True
             raise
         finally:
-            self._life = life
+            self._entered_as = entered
         return self
 
     async def __aexit__(
@@ -74,18 +77,24 @@ class StreamSession(Receiving, Sending):
             await self._leave(is_orderly=True)
 
     async def _leave(self, *, is_orderly: bool) -> None:
-        life = self._entered_here()
+        entered = self._entered_here()
+        life = entered.life
         life.inbox.buffer.unbound()
         try:
             if is_orderly and self._settings.listen:
                 await self.finish()
         finally:
             await life.close_at_once()
-        if is_orderly and life.over is not None and life.over.error is not None and not life.is_error_seen:
-            life.is_error_seen = True
+        if is_orderly and life.over is not None and life.over.error is not None and not entered.is_error_seen:
+            entered.is_error_seen = True
             raise life.over.error
 
     # What there is to know
+
+    def __repr__(self) -> str:
+        state = self._life.state if self._life is not None else "not entered"
+        identity = f", request id {self.request_id}" if self.request_id else ""
+        return f"<StreamSession {self._settings.name!r}: {state}{identity}>"
 
     @property
     def connection(self) -> LiveConnection:
@@ -93,13 +102,18 @@ class StreamSession(Receiving, Sending):
 
         :raises RuntimeError: before the session is entered.
         """
-        connection: LiveConnection = self._connected(self._entered()).adapter.connection
+        connection: LiveConnection = self._connection.adapter.connection
         return connection
 
     @property
     def request_id(self) -> str:
-        """Deepgram's id of the stream; empty until it is known."""
-        return self._life.request_id if self._life is not None else ""
+        """Deepgram's id of the stream, that of its last connection; empty until it is known."""
+        return (self.request_ids or ("",))[-1]
+
+    @property
+    def request_ids(self) -> tuple[str, ...]:
+        """Deepgram's ids, one a connection."""
+        return self._life.tally.request_ids if self._life is not None else ()
 
     @property
     def stats(self) -> StreamStats:
@@ -107,18 +121,24 @@ class StreamSession(Receiving, Sending):
 
         :raises RuntimeError: before the session is entered.
         """
-        life = self._entered()
+        life = self._entered.life
         buffer, ledger, recovery = life.inbox.buffer, life.inbox.ledger, life.inbox.recovery
         return StreamStats(
+            connect_seconds=life.tally.connect_seconds,
             events=ledger.events,
+            events_by_kind=dict(ledger.events_by_kind),
             interims_coalesced=buffer.interims_coalesced,
             dropped=buffer.dropped,
             buffered=buffer.size,
             buffered_max=buffer.size_max,
-            audio_seconds_sent=self._audio.seconds_sent if self._audio is not None else None,
+            wait_seconds_p50=buffer.waits.p50_seconds,
+            wait_seconds_max=buffer.waits.max_seconds,
+            latency_seconds=ledger.latency_seconds,
+            latency_seconds_max=ledger.latency_seconds_max,
+            audio_seconds_sent=life.inbox.clock.seconds_sent,
             audio_seconds_finalized=ledger.audio_seconds_finalized,
-            keepalives_sent=life.keepalives_sent,
-            reconnects=life.reconnects,
+            keepalives_sent=life.tally.keepalives_sent,
+            reconnects=max(0, life.tally.connects - 1),
             audio_seconds_replayed=recovery.audio_seconds_replayed if recovery else 0.0,
-            audio_seconds_lost=recovery.audio_seconds_lost if recovery else 0.0,
+            audio_seconds_lost=ledger.audio_seconds_lost,
         )

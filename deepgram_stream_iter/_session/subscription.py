@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from deepgram_stream_iter._inbound.subscriber import Subscriber
-from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._session.consumer import Consumer, Position, Utterances
+from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._transcript import Utterance
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class Subscription(Generic[T]):
     subscription that is dropped, or left, gets no more events.
     """
 
-    def __init__(self, life: Life, subscriber: Subscriber) -> None:
-        self._life, self._subscriber = life, subscriber
+    def __init__(self, entered: Entered, subscriber: Subscriber) -> None:
+        self._inbox, self._subscriber = entered.life.inbox, subscriber
         self._position = Position()
-        self._consumer: Consumer[T] = Consumer(life, subscriber.buffer, self._position)
+        self._consumer: Consumer[T] = Consumer(entered, subscriber.buffer, self._position)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,4 +70,4 @@ class Subscription(Generic[T]):
 
     def close(self) -> None:
         """Get no more events; those that wait can still be iterated. May be called again."""
-        self._life.inbox.unsubscribe(self._subscriber)
+        self._inbox.unsubscribe(self._subscriber)

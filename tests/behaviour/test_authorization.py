@@ -197,7 +197,7 @@ async def test_what_it_raises_comes_out_of_the_exit_where_nobody_iterates(connec
             async with connect(
                 server, nova(), authorization=Answers(HEADER, failure), reconnect=SOON
             ) as session:
-                await session._entered().wait_closed()
+                await session._entered.life.wait_closed()
     assert caught.value is failure
 
 

@@ -217,10 +217,10 @@ async def test_observing_a_server_that_falls_silent(
 async def test_metadata_without_a_close(
     connect: Connect, how: str, caplog: pytest.LogCaptureFixture, *, reconnect: bool
 ) -> None:
-    """Nothing is to come after Nova's Metadata: that is a clean end, without a word in the log."""
+    """Nothing is to come after Nova's Metadata: that is a clean end, without a warning in the log."""
     async with DeepgramServer(faults=Faults(no_close=True)) as server:
         settings: dict[str, Any] = {"reconnect": reconnect, "finish_timeout_seconds": 0.5}
-        with caplog.at_level(logging.INFO, "deepgram_stream_iter"):
+        with caplog.at_level(logging.WARNING, "deepgram_stream_iter"):
             async with connect(server, nova(), **settings) as session:
                 if how == "feed":
                     session.feed([FRAME])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._options import Overflow
 
 GET = None
@@ -40,7 +41,7 @@ def a_buffer(
     max_size: int = 1, overflow: Overflow = "wait", timeout_seconds: float = 30.0
 ) -> Generator[EventBuffer]:
     """Make a buffer, and close it in the end, because its stream would warn."""
-    buffer = EventBuffer(max_size, overflow, timeout_seconds)
+    buffer = EventBuffer(max_size, overflow, timeout_seconds, Log("test"))
     try:
         yield buffer
     finally:
@@ -213,7 +214,7 @@ async def test_an_error_comes_last() -> None:
 
 async def test_a_buffer_that_is_not_closed_warns() -> None:
     """A session that is dropped without being left leaves its buffer open; that warns, as anyio's streams do."""
-    buffer = EventBuffer(1, "wait", 30.0)
+    buffer = EventBuffer(1, "wait", 30.0, Log("test"))
     buffer.put(ONE)
     with pytest.warns(ResourceWarning):  # noqa: PT031  (it comes from either)
         del buffer
@@ -310,7 +311,7 @@ async def test_who_waits_for_room_goes_on(
     overflow: Overflow, release: Callable[[EventBuffer], object]
 ) -> None:
     """A get, the end of the pausing, of the bound and of the stream let the SDK go on."""
-    buffer = EventBuffer(1, overflow, 30.0)
+    buffer = EventBuffer(1, overflow, 30.0, Log("test"))
     buffer.put(ONE)
     buffer.put(TWO)
     waiting = asyncio.create_task(buffer.wait_for_room())

@@ -18,6 +18,7 @@ from deepgram_stream_iter._connection.ending import End
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.life import Life
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.tasks import Tasks
 from deepgram_stream_iter._options import Endpoint, Settings
 
@@ -52,6 +53,9 @@ class FakeAdapter(Adapter):
     async def send(self, data: bytes | str) -> None:
         """Take it."""
 
+    async def start(self) -> None:
+        """Have nothing to start."""
+
     async def close(self) -> None:
         """Have nothing to close."""
 
@@ -68,6 +72,9 @@ def some_settings(**changes: Any) -> Settings:
         "finish_timeout_seconds": 60,
         "stall_timeout_seconds": None,
         "listen": True,
+        "max_unsent_seconds": 60,
+        "name": "",
+        "on_connection": None,
         "reconnect": None,
         **changes,
     }
@@ -77,7 +84,7 @@ def some_settings(**changes: Any) -> Settings:
 async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
     """The SDK is paused over what comes before the session takes it, which nobody does after the end."""
     adapter = FakeAdapter()
-    connection = Connection(adapter, some_settings())
+    connection = Connection(adapter, some_settings(), Log("test"))
     with anyio.fail_after(1):
         async with anyio.create_task_group() as sdk:
             await connection.open(Tasks(), Tasks())
@@ -93,8 +100,10 @@ async def test_leaving_before_there_is_an_inbox_releases_the_sdk() -> None:
 @asynccontextmanager
 async def watched(stall_timeout_seconds: float) -> AsyncIterator[tuple[Connection, Inbox]]:
     """Open a connection that watches for a stall, with an inbox for one event, and close it in the end."""
-    connection = Connection(FakeAdapter(), some_settings(stall_timeout_seconds=stall_timeout_seconds))
-    inbox = Inbox(EventBuffer(1, "wait", 60))
+    connection = Connection(
+        FakeAdapter(), some_settings(stall_timeout_seconds=stall_timeout_seconds), Log("test")
+    )
+    inbox = Inbox(EventBuffer(1, "wait", 60, Log("test")), Log("test"))
     async with anyio.create_task_group() as tasks:
         await connection.open(Tasks(), Tasks())
         tasks.start_soon(connection.wait_for_end)
@@ -150,9 +159,9 @@ async def test_an_id_that_the_handshake_did_not_tell() -> None:
 
     life = Life(connector, some_settings())
     connection = await life.open()
-    assert life.request_id == ""
+    assert life.tally.request_ids == ()
     connection.arrived(StreamEvent.Connected(request_id="r-1"))
-    assert life.request_id == "r-1"
+    assert life.tally.request_ids == ("r-1",)
     await life.close_at_once()
 
 
@@ -183,6 +192,6 @@ async def test_whoever_cancels_all_tasks() -> None:
     task.cancel()
     with anyio.fail_after(1):
         await asyncio.wait({task})
-        assert not (await life.wait_closed()).drained
+        assert not (await life.wait_closed()).info.drained
         with pytest.raises(EndOfEvents):
             await life.inbox.buffer.get()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._inbound.audio_clock import AudioClock
 from deepgram_stream_iter._inbound.ledger import Ledger
 
 START, UPDATE, RESUMED = StreamEvent.StartOfTurn, StreamEvent.TurnUpdate, StreamEvent.TurnResumed
@@ -13,7 +14,7 @@ EAGER, END = StreamEvent.EagerEndOfTurn, StreamEvent.EndOfTurn
 
 def kept(events: Sequence[AnyStreamEvent]) -> Ledger:
     """Make a ledger of these events."""
-    ledger = Ledger()
+    ledger = Ledger(AudioClock())
     for event in events:
         ledger.record(event)
     return ledger
@@ -28,7 +29,7 @@ def final(text: str, start: float | None = None, *, channel: int = 0) -> AnyStre
 
 def test_a_new_ledger_is_empty() -> None:
     """Before anything has arrived everything is empty."""
-    ledger = Ledger()
+    ledger = Ledger(AudioClock())
     assert (ledger.events, ledger.transcript, ledger.request_id, ledger.metadata) == (0, "", "", None)
     assert (ledger.audio_seconds_finalized, ledger.end_of_open_turn()) == (0.0, None)
 

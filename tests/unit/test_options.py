@@ -28,6 +28,9 @@ SETTINGS = Settings(
     finish_timeout_seconds=1.0,
     stall_timeout_seconds=None,
     listen=True,
+    max_unsent_seconds=1.0,
+    name="",
+    on_connection=None,
     reconnect=None,
 )
 make: Any = StreamingOptions  # the wrong arguments are the point

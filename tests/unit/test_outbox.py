@@ -68,6 +68,9 @@ def an_outbox(
             finish_timeout_seconds=1,
             stall_timeout_seconds=None,
             listen=True,
+            max_unsent_seconds=1,
+            name="",
+            on_connection=None,
             reconnect=Reconnect(catch_up_rate=rate),
         )
     )

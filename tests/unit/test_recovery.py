@@ -237,9 +237,7 @@ class Life:
         assert not self.memory.has_room_beside_unsent(self.limit - waiting + 1)
 
     def check_sums(self) -> None:
-        """Check that what was replayed and lost adds up, and that the end of the session tells what has no final."""
-        lost = sum(end - begin for begin, end in self.gaps)
-        assert self.recovery.audio_seconds_lost == pytest.approx(lost / self.rate)
+        """Check that what was replayed adds up, and that the end of the session tells what has no final."""
         assert self.recovery.audio_seconds_replayed * self.rate * BLOCK_SIZE == pytest.approx(self.replayed)
         rest = self.recovery.end()
         if self.added > self.finalized * BLOCK_SIZE:
@@ -525,7 +523,6 @@ def test_packets_go_out_once() -> None:
     recovery.memory.add(b"packet2")
     assert recovery.memory.take(1) == b"packet2"
     assert recovery.end() == StreamEvent.AudioGap(start=0.02, end=None)
-    assert recovery.audio_seconds_lost == 0
 
 
 def test_a_pause_across_a_lost_connection() -> None:

@@ -11,7 +11,15 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from deepgram_stream_iter import ConnectionLost
+from deepgram_stream_iter._inbound.buffer import EventBuffer
+from deepgram_stream_iter._inbound.inbox import Inbox
+from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._outbound.sender import AudioSender
+
+
+def an_inbox() -> Inbox:
+    """Make an inbox that nobody empties."""
+    return Inbox(EventBuffer(1, "drop_oldest", 1, Log("test")), Log("test"))
 
 
 @pytest.mark.parametrize("sources", [[[b"frame"] * 40], [b"frame"] * 40], ids=["one", "many"])
@@ -31,7 +39,7 @@ async def test_a_source_that_is_always_ready_leaves_the_loop_to_others(sources: 
     connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)
-        sender = AudioSender(outbox, connection)
+        sender = AudioSender(outbox, connection, an_inbox(), 5.0)
         for source in sources:
             await sender.send_all(source, None)
     others_turns = [position for position, turn in enumerate(turns) if turn == "other"]
@@ -41,7 +49,7 @@ async def test_a_source_that_is_always_ready_leaves_the_loop_to_others(sources: 
 
 @pytest.mark.parametrize("is_lost", [True, False])
 async def test_a_source_that_the_stream_does_not_take(*, is_lost: bool) -> None:
-    """In the background the loss is nothing to raise, but neither is it the end of the source."""
+    """In the background the loss is returned and not raised, so that it is not taken for the end of the source."""
 
     async def send(_: bytes) -> None:
         if is_lost:
@@ -49,4 +57,5 @@ async def test_a_source_that_the_stream_does_not_take(*, is_lost: bool) -> None:
 
     outbox: Any = SimpleNamespace(send=send)
     connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
-    assert await AudioSender(outbox, connection).feed([b"a"], None) is not is_lost
+    error = await AudioSender(outbox, connection, an_inbox(), 5.0).feed([b"a"], None)
+    assert isinstance(error, ConnectionLost) is is_lost
