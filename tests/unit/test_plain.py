@@ -233,7 +233,7 @@ def test_any_json_reads(holder: Any, data: st.DataObject) -> None:
     assert type(back) is holder
     plain = back.to_dict()
     assert is_plain(plain)
-    assert read(holder, plain) == back
+    assert read(holder, plain).to_dict() == plain
     for name, kind in typing.get_type_hints(holder).items():
         if name in names_of(holder) and kind in (str, bool, int, float):
             assert type(getattr(back, name)) is kind
