@@ -384,3 +384,12 @@ def test_counts_that_are_none() -> None:
     odd = {"events_by_kind": {"transcript": 1, "other": "many", 3: 4, "turn_update": True, "sixth": 2.0}}
     assert from_plain(Numbers, odd) == {"events_by_kind": {"transcript": 1, "sixth": 2}}
     assert from_plain(Numbers, {"events_by_kind": [1]}) == {}
+    assert to_plain(Numbers(events_by_kind=typing.cast("Any", {"a": math.nan, "b": 1})))[
+        "events_by_kind"
+    ] == {"b": 1}
+
+
+@pytest.mark.parametrize("data", ["AP8Q!", "AP8", "\u00e9", 1, None, ["AP8Q"]])
+def test_data_that_is_no_base64(data: object) -> None:
+    """What is not base64 throughout is no data, rather than the half of it that can be read."""
+    assert StreamEvent.from_dict({"type": "audio", "data": data}) == StreamEvent.Audio()
