@@ -6,7 +6,9 @@ The rule for Nova is Deepgram's: join the final texts of a channel until `speech
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from deepgram_stream_iter._events.kinds import (
     AnyStreamEvent,
@@ -16,6 +18,7 @@ from deepgram_stream_iter._events.kinds import (
     TurnStateEvent,
     UtteranceEndEvent,
 )
+from deepgram_stream_iter._events.plain import checked, from_plain, to_plain
 from deepgram_stream_iter._events.unread import without_message
 from deepgram_stream_iter._events.words import Seconds, Word
 
@@ -34,6 +37,46 @@ class Utterance:
     """Flux's turn; None for Nova."""
     confirmed: bool
     """False when the stream ended before Deepgram said that the utterance had."""
+
+    @property
+    def speaker(self) -> int | None:
+        """The one speaker of all words that have one (`diarize`); None when no word has one, or several people speak."""
+        speakers = {word.speaker for word in self.words} - {None}
+        return speakers.pop() if len(speakers) == 1 else None
+
+    def by_speaker(self) -> tuple[Utterance, ...]:
+        """Return the utterance cut where the speaker changes; without any speaker it is the utterance itself, alone.
+
+        A word without a speaker goes with the word before it, and at the beginning with the first that has one. The text
+        is of the punctuated words, joined by spaces, and the times are those of the first and the last word.
+        """
+        runs: list[list[Word]] = []
+        speaker: int | None = None
+        for word in self.words:
+            if not runs or (speaker is not None and word.speaker not in (None, speaker)):
+                runs.append([])
+            runs[-1].append(word)
+            speaker = speaker if word.speaker is None else word.speaker
+        return (self,) if speaker is None else tuple([self._of(run) for run in runs])
+
+    def _of(self, words: list[Word]) -> Utterance:
+        text = " ".join(word.punctuated_word or word.word for word in words)
+        return replace(self, text=text, words=tuple(words), start=words[0].start, end=words[-1].end)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields by their names, as JSON types; a word is a dict too, and times are rounded to the microsecond."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, object]) -> Utterance:
+        """Return the utterance that `to_dict()` wrote; what is missing or of a wrong type is empty, and None for a number.
+
+        `confirmed` is then False.
+
+        :raises TypeError: for what is not a mapping.
+        """
+        empty: dict[str, Any] = {"text": "", "words": (), "start": None, "end": None, "confirmed": False}
+        return cls(**empty | from_plain(cls, checked(mapping, "Utterance")))
 
 
 @dataclass

@@ -28,7 +28,7 @@ from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.bounded import ends_within
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
-from deepgram_stream_iter._loop.tasks import Tasks
+from deepgram_stream_iter._loop.tasks import Tasks, call_either
 from deepgram_stream_iter._options import Settings
 
 
@@ -74,7 +74,7 @@ class Connection:
             await self._dial(self.adapter.open(self))
             if self._settings.on_connection is not None:
                 # In a task of its own, because it is the application's.
-                await beside.call(partial(self._settings.on_connection, self.adapter.connection))
+                await beside.call(partial(call_either, self._settings.on_connection, self.adapter.connection))
             await self._dial(self.adapter.start())
             self._start()
             self._listening = beside.start(self._listen)

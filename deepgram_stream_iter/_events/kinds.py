@@ -6,40 +6,19 @@ could not derive from the class around it, and `isinstance(event, StreamEvent)` 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+from deepgram_stream_iter._events.names import Names
+from deepgram_stream_iter._events.plain import checked, from_plain, to_plain
+from deepgram_stream_iter._events.reading import text
 from deepgram_stream_iter._events.unread import words_when_asked
 from deepgram_stream_iter._events.words import Alternative, Channel, Seconds, Word
 
 
-class _Kinds:
-    """The names of the kinds, for type checkers; `_name_kinds` puts them there at runtime."""
-
-    if TYPE_CHECKING:
-        Transcript: TypeAlias = "TranscriptEvent"
-        SpeechStarted: TypeAlias = "SpeechStartedEvent"
-        UtteranceEnd: TypeAlias = "UtteranceEndEvent"
-        Metadata: TypeAlias = "MetadataEvent"
-        Connected: TypeAlias = "ConnectedEvent"
-        StartOfTurn: TypeAlias = "StartOfTurnEvent"
-        TurnUpdate: TypeAlias = "TurnUpdateEvent"
-        EagerEndOfTurn: TypeAlias = "EagerEndOfTurnEvent"
-        TurnResumed: TypeAlias = "TurnResumedEvent"
-        EndOfTurn: TypeAlias = "EndOfTurnEvent"
-        Configured: TypeAlias = "ConfiguredEvent"
-        ConfigureFailed: TypeAlias = "ConfigureFailedEvent"
-        Warning: TypeAlias = "WarningEvent"
-        Error: TypeAlias = "ErrorEvent"
-        Audio: TypeAlias = "AudioEvent"
-        Reconnecting: TypeAlias = "ReconnectingEvent"
-        Reconnected: TypeAlias = "ReconnectedEvent"
-        AudioGap: TypeAlias = "AudioGapEvent"
-        Unknown: TypeAlias = "UnknownEvent"
-
-
 @dataclass(frozen=True, kw_only=True)
-class StreamEvent(_Kinds):
+class StreamEvent(Names):
     """The base of all events, and the name under which their kinds are found.
 
     Events are immutable, match by keyword, and compare by value (`raw` aside). Times are seconds of audio. What the
@@ -51,6 +30,27 @@ class StreamEvent(_Kinds):
     """`transcript`, `utterance_end`, `start_of_turn` and so on: a literal of each kind."""
     raw: object = field(default=None, repr=False, compare=False)
     """The SDK's own object, untouched: a model, a mapping, bytes or None, as the SDK version has it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON types: `type` and all fields of its kind by their names, without `raw`.
+
+        Times are rounded to the microsecond, a word is a dict by the names of `Word`, `data` is base64, and a `cause` has
+        its `type` (the name of the class) and its `text`. A number that is not finite is None.
+        """
+        return to_plain(self)
+
+    @staticmethod
+    def from_dict(mapping: Mapping[str, object]) -> AnyStreamEvent:
+        """Return the event that `to_dict()` wrote, of the kind that its `type` says; `raw` is None.
+
+        A field that is missing or of a wrong type has its default, and an unknown one is ignored. A `type` of a newer version
+        becomes an `UnknownEvent` of that `name`, whose `raw` is the mapping. A `cause` is of a class that is only called so.
+
+        :raises TypeError: for what is not a mapping.
+        """
+        name = text(checked(mapping, "StreamEvent").get("type"))
+        kind = _KINDS.get(name)
+        return kind(**from_plain(kind, mapping)) if kind else UnknownEvent(name=name, raw=mapping)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,9 +280,11 @@ AnyStreamEvent: TypeAlias = (
 )
 """What iterating a session gives: the union of the kinds."""
 
+_KINDS: dict[str, type[AnyStreamEvent]] = {kind.type: kind for kind in get_args(AnyStreamEvent)}
+
 
 def _name_kinds() -> None:
-    for kind in get_args(AnyStreamEvent):
+    for kind in _KINDS.values():
         name = kind.__name__.removesuffix("Event")
         kind.__qualname__ = f"StreamEvent.{name}"  # what `repr` and `pickle` go by
         setattr(StreamEvent, name, kind)

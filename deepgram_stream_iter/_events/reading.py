@@ -40,10 +40,15 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple([each for each in items(value) if isinstance(each, str)]) if value else ()
 
 
+def flag(value: object) -> bool | None:
+    """Return True or False; None for anything else."""
+    return value if isinstance(value, bool) else None
+
+
 def number(value: object) -> float | None:
     """Return a number as a float; None for one that is too large to mean anything."""
     if type(value) is not float:
-        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= TOO_LARGE:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or abs(value) >= TOO_LARGE:
             return None
         value = float(value)
     return value if -TOO_LARGE < value < TOO_LARGE else None

@@ -11,7 +11,7 @@ from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import is_retryable
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
 from deepgram_stream_iter._log import Log
-from deepgram_stream_iter._loop.tasks import Tasks
+from deepgram_stream_iter._loop.tasks import Tasks, call_either
 from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from deepgram_stream_iter._recovery.back_off import BackOff
 
@@ -48,7 +48,7 @@ class Dialer:
         if attempt is None:
             raise self.gave_up(f"gave up after {self.back_off.reconnect.max_attempts} attempts: max_attempts")
         if self.back_off.reconnect.on_attempt is not None:
-            await beside.call(partial(self.back_off.reconnect.on_attempt, attempt))
+            await beside.call(partial(call_either, self.back_off.reconnect.on_attempt, attempt))
             check_number("the delay of an attempt", attempt.delay, least=0, most=DAY_SECONDS)
         if attempt.is_stopped:
             raise self.gave_up("on_attempt stopped it")

@@ -29,7 +29,9 @@ class Tally:
         before = self._request_ids_before
         if self._connection is None:
             return before
-        last = self._connection.request_id or self._ledger.request_id  # Flux says it in its first message, too
+        last = (
+            self._connection.request_id or self._ledger.request_id
+        )  # Flux says it in its first message, too
         return before if last in ("", *before[-1:]) else (*before, last)
 
     def connected(self, connection: Connection, connect_seconds: float) -> None:

@@ -35,8 +35,8 @@ class Tasks:
         task.add_done_callback(self._scopes.pop)
         return scope
 
-    async def call(self, function: Callable[[], Awaitable[T] | T]) -> T:
-        """Call a function of the application, plain or async, in a task of its own, and return or raise what it does.
+    async def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Call a function of the application in a task of its own, and return or raise what it does.
 
         Cancelling cancels that task but does not wait for it, because a wait in a thread cannot be cancelled. None of
         the function's exceptions is taken for a cancellation of the session or for an end.
@@ -47,8 +47,7 @@ class Tasks:
 
         async def run() -> None:
             try:
-                answer = function()
-                returned = await answer if inspect.isawaitable(answer) else answer
+                returned = await function()
             except asyncio.CancelledError as error:  # when it is by us, nobody waits any more
                 fail(_failure("was cancelled by somebody else", error))
             except StopAsyncIteration as error:  # Python does the same about one that leaves a generator
@@ -82,6 +81,13 @@ class Tasks:
         except asyncio.CancelledError:
             self.cancel()
             raise
+
+
+async def call_either(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function that may be plain or async."""
+    answer = function(*arguments)
+    if inspect.isawaitable(answer):
+        await answer
 
 
 async def _run(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:

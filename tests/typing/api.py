@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from deepgram import AsyncDeepgramClient
 from deepgram.listen.v1.socket_client import AsyncV1SocketClient
 from deepgram.listen.v2.socket_client import AsyncV2SocketClient
@@ -103,8 +106,24 @@ async def sessions(client: AsyncDeepgramClient, live: AsyncV1SocketClient, flux:
     stream(flux)
 
 
+def elsewhere(event: AnyStreamEvent, some: StreamEvent, utterance: Utterance, stats: StreamStats) -> None:
+    """Check that what leaves the process is a dict, and that what is read back is what it was."""
+    assert_type(event.to_dict(), dict[str, Any])
+    assert_type(some.to_dict(), dict[str, Any])
+    read = StreamEvent.from_dict(event.to_dict())
+    assert_type(read, AnyStreamEvent)
+    exhaustive(read)
+    assert_type(StreamEvent.from_dict(json.loads("{}")), AnyStreamEvent)
+    assert_type(StreamEvent.Transcript.from_dict({"type": "transcript"}), AnyStreamEvent)
+    assert_type(Utterance.from_dict(utterance.to_dict()), Utterance)
+    assert_type(StreamStats.from_dict(stats.to_dict()), StreamStats)
+    assert_type(utterance.speaker, int | None)
+    assert_type(utterance.by_speaker(), tuple[Utterance, ...])
+
+
 def refused(client: AsyncDeepgramClient) -> None:
     """Find what is wrong: an ignore that were not needed would be reported."""
     stream(client, StreamingOptions(model="nova-3", smart_fromat=True))  # type: ignore[call-arg]
     stream(client, StreamingOptions())  # type: ignore[call-arg]
     stream(client, overflow="explode")  # type: ignore[arg-type]
+    StreamEvent.from_dict("{}")  # type: ignore[arg-type]

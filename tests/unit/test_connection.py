@@ -159,7 +159,7 @@ async def test_an_id_that_the_handshake_did_not_tell() -> None:
 
     life = Life(connector, some_settings())
     connection = await life.open()
-    assert life.tally.request_ids == ()
+    assert not life.tally.request_ids
     connection.arrived(StreamEvent.Connected(request_id="r-1"))
     assert life.tally.request_ids == ("r-1",)
     await life.close_at_once()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,13 @@ from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._outbound.sender import AudioSender
 
 
-def an_inbox() -> Inbox:
-    """Make an inbox that nobody empties."""
-    return Inbox(EventBuffer(1, "drop_oldest", 1, Log("test")), Log("test"))
+def a_sender(send: Callable[[bytes], Awaitable[None]]) -> AudioSender:
+    """Make a sender of opaque audio, whose inbox keeps nothing."""
+    outbox: Any = SimpleNamespace(send=send)
+    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
+    buffer = EventBuffer(0, "drop_oldest", 1, Log("test"))
+    buffer.close()
+    return AudioSender(outbox, connection, Inbox(buffer, Log("test")), 5.0)
 
 
 @pytest.mark.parametrize("sources", [[[b"frame"] * 40], [b"frame"] * 40], ids=["one", "many"])
@@ -35,11 +40,9 @@ async def test_a_source_that_is_always_ready_leaves_the_loop_to_others(sources: 
             turns.append("other")
             await checkpoint()
 
-    outbox: Any = SimpleNamespace(send=send)
-    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)
-        sender = AudioSender(outbox, connection, an_inbox(), 5.0)
+        sender = a_sender(send)
         for source in sources:
             await sender.send_all(source, None)
     others_turns = [position for position, turn in enumerate(turns) if turn == "other"]
@@ -55,7 +58,5 @@ async def test_a_source_that_the_stream_does_not_take(*, is_lost: bool) -> None:
         if is_lost:
             raise ConnectionLost("lost")
 
-    outbox: Any = SimpleNamespace(send=send)
-    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
-    error = await AudioSender(outbox, connection, an_inbox(), 5.0).feed([b"a"], None)
+    error = await a_sender(send).feed([b"a"], None)
     assert isinstance(error, ConnectionLost) is is_lost

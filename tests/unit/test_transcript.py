@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -263,3 +264,70 @@ def test_the_end_of_a_turn_that_did_not_come() -> None:
     (utterance,) = fed([made])[1]
     assert (utterance.text, utterance.start, utterance.end) == ("Hello.", 1.0, 2.0)
     assert (utterance.channel_index, utterance.turn_index, utterance.confirmed) == (None, 3, False)
+
+
+def spoken(*speakers: int | None) -> Utterance:
+    """Make an utterance of one word a second, by these speakers."""
+    words = tuple(
+        Word(f"w{index}", f"W{index}.", float(index), index + 0.5, speaker=speaker)
+        for index, speaker in enumerate(speakers)
+    )
+    return Utterance(text="as a whole", words=words, start=-1.0, end=99.0, channel_index=1, confirmed=True)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "speaker"),
+    [((), None), ((None, None), None), ((0, 0), 0), ((None, 2, None), 2), ((0, 1), None)],
+)
+def test_the_speaker(speakers: tuple[int | None, ...], speaker: int | None) -> None:
+    """The speaker is the one that all words with a speaker have."""
+    assert spoken(*speakers).speaker == speaker
+
+
+@pytest.mark.parametrize(
+    ("speakers", "runs"),
+    [
+        pytest.param((0, 0), [(0, "W0. W1.", 0.0, 1.5)], id="one"),
+        pytest.param(
+            (0, 1, 1, 0), [(0, "W0.", 0, 0.5), (1, "W1. W2.", 1, 2.5), (0, "W3.", 3, 3.5)], id="two"
+        ),
+        pytest.param((0, None, 1), [(0, "W0. W1.", 0.0, 1.5), (1, "W2.", 2.0, 2.5)], id="none in the middle"),
+        pytest.param((0, None, 0), [(0, "W0. W1. W2.", 0.0, 2.5)], id="none between the same"),
+        pytest.param(
+            (None, 0, 1), [(0, "W0. W1.", 0.0, 1.5), (1, "W2.", 2.0, 2.5)], id="none at the beginning"
+        ),
+        pytest.param((0, 1, None), [(0, "W0.", 0.0, 0.5), (1, "W1. W2.", 1.0, 2.5)], id="none at the end"),
+    ],
+)
+def test_by_speaker(speakers: tuple[int | None, ...], runs: list[tuple[Any, ...]]) -> None:
+    """An utterance is cut where the speaker changes; a word without a speaker goes with the one before."""
+    cut = spoken(*speakers).by_speaker()
+    assert [(each.speaker, each.text, each.start, each.end) for each in cut] == runs
+
+
+@pytest.mark.parametrize("speakers", [(), (None, None)])
+def test_by_speaker_without_speakers(speakers: tuple[int | None, ...]) -> None:
+    """Without words or without speakers there is nothing to cut."""
+    utterance = spoken(*speakers)
+    assert utterance.by_speaker() == (utterance,)
+
+
+@given(speakers=st.lists(st.none() | st.integers(0, 2), max_size=10))
+def test_by_speaker_loses_nothing(speakers: list[int | None]) -> None:
+    """The parts have all words in their order; each has one speaker, another one than the part before."""
+    utterance = spoken(*speakers)
+    cut = utterance.by_speaker()
+    assert tuple(word for part in cut for word in part.words) == utterance.words
+    assert all((part.channel_index, part.turn_index, part.confirmed) == (1, None, True) for part in cut)
+    spoke = [part.speaker for part in cut]
+    assert all(one != other for one, other in itertools.pairwise(spoke))
+    assert (None in spoke) == all(speaker is None for speaker in speakers)
+
+
+def test_the_text_of_words_without_punctuation() -> None:
+    """A word that has no punctuated form stands as it is."""
+    words = (Word("hello", "Hello,", speaker=0), Word("there", speaker=0), Word("hi", "Hi.", speaker=1))
+    utterance = Utterance(text="", words=words, start=None, end=None, turn_index=2, confirmed=False)
+    cut = utterance.by_speaker()
+    assert [part.text for part in cut] == ["Hello, there", "Hi."]
+    assert [(part.start, part.turn_index, part.confirmed) for part in cut] == [(None, 2, False)] * 2
