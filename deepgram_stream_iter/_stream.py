@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from deepgram_stream_iter._options import Overflow, Reconnect, Settings, StreamingOptions
 from deepgram_stream_iter._session import StreamSession
@@ -31,6 +32,7 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
     on_connection: Callable[[Any], object] | None = None,
     reconnect: Reconnect | bool = False,
     authorization: Authorization | None = None,
+    **unknown: NoReturn,
 ) -> StreamSession:
     """Return a session, to be entered with `async with` and iterated with `async for`.
 
@@ -68,9 +70,11 @@ def stream(  # noqa: PLR0913  (each is a setting with a name and a default)
         down to it while `replay_seconds` of audio wait for their finals.
     :param authorization: the `Authorization` header: a `str`, or a function, plain (not to block) or async, which is
         called for each connection: for temporary tokens.
-    :raises TypeError: for a target or options that do not fit.
+    :raises TypeError: for a target or options that do not fit, and for a setting that there is not.
     :raises ValueError: for a setting out of its range.
     """
+    if unknown:
+        raise _no_such_setting(next(iter(unknown)))
     settings = Settings(
         max_buffer_size=max_buffer_size,
         overflow=overflow,
@@ -95,3 +99,16 @@ def _reconnect(given: object) -> Reconnect | None:
     if not isinstance(given, bool):
         raise TypeError(f"reconnect must be True, False or a Reconnect(...), not {type(given).__name__}")
     return Reconnect() if given else None
+
+
+def _no_such_setting(name: str) -> TypeError:
+    import difflib  # noqa: PLC0415  (who makes no mistake does without)
+
+    close = difflib.get_close_matches(name, inspect.signature(stream).parameters, n=1)
+    hint = (
+        f"did you mean {close[0]!r}?"
+        if close
+        else "what Deepgram is to be asked goes into the options, and the additional parameters of start() of SDK 3 and 4"
+        " (addons) into StreamingOptions(..., extra={'name': 'value'})."
+    )
+    return TypeError(f"stream() has no setting {name!r}: {hint}")
