@@ -98,6 +98,10 @@ class StreamingOptions:
         def __new__(cls, **options: object) -> Self:
             names = {field.name for field in fields(cls)}
             for unknown in sorted(options.keys() - names):
+                if unknown == "addons":  # of `start()` of SDK 3 and 4
+                    raise TypeError(
+                        f"StreamingOptions has no option 'addons': write extra={options[unknown]!r} instead"
+                    )
                 import difflib  # noqa: PLC0415  (who makes no mistake does without)
 
                 close = difflib.get_close_matches(unknown, names, n=1)

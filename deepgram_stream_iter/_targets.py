@@ -33,19 +33,27 @@ class LiveOptions(Protocol):
         ...
 
 
-Target: TypeAlias = (
-    SDKClient
+class FileClient(Protocol):
+    """What pyright takes `listen.asyncwebsocket.v("1")` of SDK 3 and 4 for, among others: their client for files.
+
+    That `v()` is not annotated, so pyright infers all that it can return. `stream()` refuses a client for files.
+    """
+
+    @property
+    def transcribe_url_callback(self) -> object:
+        """No other class of the SDK has this."""
+        ...
+
+
+AnyConnection: TypeAlias = (
+    LiveConnection
     | AbstractAsyncContextManager[LiveConnection]
     | AbstractContextManager[LiveConnection]
-    | LiveConnection
-    | Callable[
-        [],
-        AbstractAsyncContextManager[LiveConnection]
-        | AbstractContextManager[LiveConnection]
-        | LiveConnection
-        | Awaitable[object],
-    ]
+    | FileClient
 )
+"""A connection, or the context that makes it."""
+
+Target: TypeAlias = SDKClient | AnyConnection | Callable[[], AnyConnection | Awaitable[AnyConnection]]
 """What a stream can be made of; a function, plain or async, is called for each connection."""
 
 Authorization: TypeAlias = str | Callable[[], str | Awaitable[str]]
