@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import anyio
 
-from deepgram_stream_iter._audio import (
-    FRAME_MS,
-    AudioSource,
-    FrameCutter,
-    Pacer,
-    is_buffer,
-    pieces,
-)
+from deepgram_stream_iter._audio.checks import AudioChecks
+from deepgram_stream_iter._audio.format import FRAME_MS, FrameCutter, Pacer
+from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_buffer, pieces
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import DeepgramStreamError
 from deepgram_stream_iter._loop.clock import now
@@ -35,6 +31,7 @@ class AudioSender:
     def __init__(self, outbox: Outbox, connection: Connection) -> None:
         self._outbox, self._format = outbox, connection.format
         self._cutter = FrameCutter(self._format, FRAME_MS[connection.adapter.endpoint])
+        self._checks = AudioChecks(connection.adapter.query, connection.adapter.endpoint)
         self._lock = asyncio.Lock()  # an uncontended anyio.Lock takes three times as long
         self._bytes_sent = 0
         self._in_a_row = 0  # frames that were sent without a pause
@@ -65,27 +62,47 @@ class AudioSender:
         # One that is ahead of the clock goes on: each call alone would send its first frame at once.
         return self._pacer
 
+    def check(self, source: AudioSource, *, in_thread: bool = False) -> None:
+        """Refuse what is no source, and what a source says of itself that is not what the connection was told.
+
+        :raises TypeError: :raises ValueError: with what to write instead; nothing of the source is sent then.
+        """
+        check_source(source, in_thread=in_thread)
+        self._checks.check_source(source)
+
     async def send_all(self, source: AudioSource, pacer: Pacer | None) -> None:
         """Send all pieces of a source, which is closed afterwards where it is an async generator.
 
         :raises DeepgramStreamError: as `Outbox.send` does.
+        :raises TypeError: as `check` does, before anything is sent; later for a piece of the source.
+        :raises ValueError: as `check` does, before anything is sent.
         """
         if is_buffer(source):  # which needs no generator
+            self._checks.check(source, is_head=self._bytes_sent == 0)
             await self._send(source, pacer)
             return
-        async with aclosing(pieces(source)) as stream_of_pieces:
+        self._checks.check_source(source)
+        async with aclosing(self._pieces(source)) as stream_of_pieces:
             async for piece in stream_of_pieces:
                 await self._send(piece, pacer)
 
-    async def feed(self, source: AudioSource, pacer: Pacer | None) -> bool:
+    async def feed(self, source: AudioSource, pacer: Pacer | None, *, in_thread: bool = False) -> bool:
         """Do the same in the background; return whether the stream took all. An exception of the source is raised."""
-        async with aclosing(pieces(source)) as stream_of_pieces:
+        async with aclosing(self._pieces(source, in_thread=in_thread)) as stream_of_pieces:
             async for piece in stream_of_pieces:
                 try:
                     await self._send(piece, pacer)
                 except DeepgramStreamError:
                     return False  # the iteration raises it
         return True
+
+    async def _pieces(self, source: AudioSource, *, in_thread: bool = False) -> AsyncGenerator[Buffer, None]:
+        is_head = True
+        async with aclosing(pieces(source, self._cutter.frame_size, in_thread=in_thread)) as unchecked:
+            async for piece in unchecked:
+                self._checks.check(piece, is_head=is_head)
+                is_head = is_head and not memoryview(piece).nbytes
+                yield piece
 
     async def _send(self, piece: Buffer, pacer: Pacer | None) -> None:
         # The frames of a piece stay together, unless they are paced: others need not wait for all of them.

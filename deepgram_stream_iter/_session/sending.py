@@ -5,7 +5,7 @@ the application -> send() / feed() -> AudioSender -> Outbox -> Connection -> the
 
 from __future__ import annotations
 
-from deepgram_stream_iter._audio import AudioSource, check_source
+from deepgram_stream_iter._audio.sources import AudioSource, check_source
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.life import Life
@@ -56,6 +56,7 @@ class Sending(SessionBase):
         check_source(source)
         life.outbox.check_open()
         sender, pacer = self._sender, self._sender.pacer(pace)
+        sender.check(source)
         life.start_source(lambda: sender.feed(source, pacer), finishes=finish)
 
     async def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:

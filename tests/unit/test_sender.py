@@ -28,7 +28,7 @@ async def test_a_source_that_is_always_ready_leaves_the_loop_to_others(sources: 
             await checkpoint()
 
     outbox: Any = SimpleNamespace(send=send)
-    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
+    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1", query={}))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)
         sender = AudioSender(outbox, connection)
@@ -48,5 +48,5 @@ async def test_a_source_that_the_stream_does_not_take(*, is_lost: bool) -> None:
             raise ConnectionLost("lost")
 
     outbox: Any = SimpleNamespace(send=send)
-    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
+    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1", query={}))
     assert await AudioSender(outbox, connection).feed([b"a"], None) is not is_lost
