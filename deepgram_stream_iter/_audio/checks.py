@@ -23,7 +23,7 @@ _KINDS = {
 # Deepgram's page on `encoding` has linear32 as floating point, and so it is used. The changelog of Flux, of 2025-10-16,
 # calls it "32-bit signed", which refuses neither there. Both as of 2026-11-21: https://developers.deepgram.com/docs/encoding
 # and https://developers.deepgram.com/changelog/2025/10/16
-_ELEMENTS = {
+_ELEMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "v1": {"linear16": ("int16",), "linear32": ("float32",)},
     "v2": {"linear16": ("int16",), "linear32": ("float32", "int32")},
 }
