@@ -74,19 +74,21 @@ def wav_format(head: bytes) -> WavFormat | None:
 
 
 def _is_mp3(head: bytes) -> bool:
-    """Return whether each frame that begins in the head is one of the same MP3, and at least two do.
-
-    Samples may look like such a header, and a tone repeats them. The first frame of an MP3 refers to none before it,
-    though: that is a zero where the tone would have its third sample.
-    """
+    """Return whether each frame that begins in the head is one of the same MP3, and at least two do."""
     frames, begin, first = 0, 0, int.from_bytes(head[:4], "big")
     while len(head) >= begin + 4:
         header = int.from_bytes(head[begin : begin + 4], "big")
         size = _mp3_frame_size(header)
-        if size is None or (header ^ first) & _SAME_IN_ALL_FRAMES:
+        if (
+            size is None
+            or (header ^ first) & _SAME_IN_ALL_FRAMES
+            or head.find(head[:3], begin + 1, begin + size) > 0
+        ):
             return False
         frames, begin = frames + 1, begin + size
-    return frames > 1 and head[4 if head[1] & 1 else 6] == 0  # 6 behind a checksum
+    # Samples may look like a header. A tone repeats them, but sooner than in the next frame. And the first frame of an MP3
+    # refers to none before it: its next byte is zero, behind a checksum where it has one.
+    return frames > 1 and head[4 if head[1] & 1 else 6] == 0
 
 
 def _mp3_frame_size(header: int) -> int | None:
