@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
+from deepgram_stream_iter._audio.documented import check_form
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -19,21 +21,15 @@ Strings: TypeAlias = str | Sequence[str]
 
 _V1_ONLY = frozenset(
     {
-        *(
-            "callback",
-            "callback_method",
-            "channels",
-            "detect_entities",
-            "diarize",
-            "diarize_model",
-            "dictation",
-        ),
-        *("endpointing", "interim_results", "keywords", "language", "multichannel", "punctuate", "replace"),
-        *("search", "smart_format", "utterance_end_ms", "vad_events", "version"),
+        *("callback", "callback_method", "channels", "detect_entities", "diarize", "diarize_model"),
+        *("dictation", "endpointing", "interim_results", "keywords", "language", "multichannel", "punctuate"),
+        *("replace", "search", "smart_format", "utterance_end_ms", "vad_events", "version"),
     }
 )
 _V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
 DAY_SECONDS = 86_400
+_IDLE_LIMIT_SECONDS = 10
+"""See https://developers.deepgram.com/docs/audio-keep-alive, as of 2026-11-21."""
 _MAY_BE_NONE = frozenset({"keepalive_seconds", "stall_timeout_seconds"})
 _SECRET = frozenset({"authorization", "request_options"})
 _SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
@@ -47,7 +43,8 @@ class StreamingOptions:
     Deepgram. Booleans travel as `true` and `false`, sequences as repeated parameters.
 
     :raises TypeError: for a misspelt name, with the right one.
-    :raises ValueError: for an option that the model's endpoint does not have.
+    :raises ValueError: for an option that the model's endpoint does not have, an `encoding` without `sample_rate`, and an
+        `encoding`, `sample_rate` or `channels` that Deepgram does not document.
     """
 
     model: str
@@ -60,7 +57,7 @@ class StreamingOptions:
     dictation: bool | None = None
     eager_eot_threshold: float | None = None
     encoding: str | None = None
-    """The audio's encoding, such as `linear16`; None for containers (WAV, Ogg, WebM), which say it themselves."""
+    """The audio's encoding, such as `linear16`; None for files (WAV, Ogg, WebM), which say it themselves."""
     endpointing: int | bool | None = None
     """Milliseconds of silence that make an endpoint; False for none."""
     eot_threshold: float | None = None
@@ -124,11 +121,11 @@ class StreamingOptions:
                     f"/{self.endpoint}/listen, where the model {self.model!r} is served, has no option {name!r}."
                     f" If Deepgram has added it since, pass it as extra={{{name!r}: ...}}."
                 )
-
         if isinstance(self.extra, Mapping) and (wrong := _SECRET & self.extra.keys()):
             raise ValueError(
                 f"{', '.join(sorted(wrong))} is no query parameter: pass it as an option of its own"
             )
+        check_form(self.encoding, self.sample_rate, self.channels, self.endpoint, self.query())
 
     def __repr__(self) -> str:
         shown = (
@@ -264,6 +261,11 @@ class Settings:
             value = getattr(self, name)
             if value is not None or name not in _MAY_BE_NONE:
                 check_number(name, value)
+        if self.keepalive_seconds is not None and self.keepalive_seconds >= _IDLE_LIMIT_SECONDS:
+            raise ValueError(
+                f"keepalive_seconds must be below {_IDLE_LIMIT_SECONDS}, not {self.keepalive_seconds!r}: after so long without"
+                " a message Deepgram closes the stream (NET-0001); it recommends 3 to 5"
+            )
 
 
 def check_buffer(max_size: object, overflow: object, *, least: int = 1) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import anyio
 
-from deepgram_stream_iter._audio import FRAME_MS
+from deepgram_stream_iter._audio.format import FRAME_MS
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import ConnectionLost, DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._loop.clock import now

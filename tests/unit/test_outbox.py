@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from deepgram_stream_iter import ConnectionLost, Reconnect, SessionClosed
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound import outbox as outbox_module
 from deepgram_stream_iter._outbound.outbox import Outbox
