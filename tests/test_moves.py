@@ -138,7 +138,7 @@ async def write(process: Process, data: bytes) -> None:
 
 async def end_of(process: Process) -> str:
     """Close the program's standard input, wait for its end, which has to be a good one; return the rest it printed."""
-    out, err = await process.communicate()
+    out, err = await process.communicate(b"")
     assert process.returncode == 0, err.decode()
     return out.decode()
 
@@ -230,20 +230,34 @@ async def test_a_class_with_start_and_stop(state: str) -> None:
         assert [connection.audio for connection in server.connections] == [FRAME * 3]
 
 
+@asynccontextmanager
+async def relay(state: str, server: DeepgramServer) -> AsyncIterator[tuple[Process, Any]]:
+    """Run the relay; return it, and a browser that has spoken for 0.3 s and heard the beginning."""
+    for module in ("flask_socketio", "simple_websocket", "aiohttp"):
+        pytest.importorskip(module)
+    browser = pytest.importorskip("socketio").AsyncSimpleClient()
+    async with program(f"flask_relay_{state}", server, PORT="0") as process:
+        await browser.connect(f"http://127.0.0.1:{await port(process)}", transports=["websocket"])
+        try:
+            await browser.emit("start")
+            assert await browser.receive() == ["ready"]
+            for _ in range(3):
+                await browser.emit("audio", FRAME)
+            assert await browser.receive() == ["transcript", {"text": "good morning"}]
+            assert await browser.receive() == ["transcript", {"text": "everyone"}]
+            yield process, browser
+        finally:
+            await browser.disconnect()
+
+
 @sdk7_only
 @before_and_after
 async def test_a_flask_socketio_relay(state: str) -> None:
-    """The relay brings each browser its own texts to the last word; moved, it does the same."""
-    for module in ("flask_socketio", "simple_websocket", "websocket"):
-        pytest.importorskip(module)
-    browser = pytest.importorskip("socketio").SimpleClient()
-    async with deepgram() as server, program(f"flask_relay_{state}", server, PORT="0") as process:
-        await talk(browser, await port(process))
-        await asyncio.to_thread(browser.emit, "stop")
-        assert await heard(browser) == ["transcript", {"text": TAIL}]
-        assert await heard(browser) == ["done"]
-        await asyncio.to_thread(browser.disconnect)
-        assert await printed(process, TAIL) == f"good morning\neveryone\n{TAIL}\n"
+    """The relay waits for its listener, and brings a browser the last words too; moved, it does the same."""
+    async with deepgram() as server, relay(state, server) as (_, browser):
+        await browser.emit("stop")
+        assert await browser.receive() == ["transcript", {"text": TAIL}]
+        assert await browser.receive() == ["done"]
         assert [connection.audio for connection in server.connections] == [FRAME * 3]
 
 
@@ -251,33 +265,12 @@ async def test_a_flask_socketio_relay(state: str) -> None:
 @before_and_after
 async def test_a_browser_that_goes_away_ends_its_stream(state: str) -> None:
     """A tab that is closed ends the stream in order, before the move and after it."""
-    for module in ("flask_socketio", "simple_websocket", "websocket"):
-        pytest.importorskip(module)
-    browser = pytest.importorskip("socketio").SimpleClient()
-    async with deepgram() as server, program(f"flask_relay_{state}", server, PORT="0") as process:
-        await talk(browser, await port(process))
-        await asyncio.to_thread(browser.disconnect)
-        assert await printed(process, TAIL) == f"good morning\neveryone\n{TAIL}\n"
+    async with deepgram() as server, relay(state, server) as (process, browser):
+        await browser.disconnect()
+        assert (await printed(process, TAIL)).endswith(f"\ngood morning\neveryone\n{TAIL}\n")
         (connection,) = server.connections
         await connection.wait_closed()
         assert (connection.close_code, connection.audio) == (1000, FRAME * 3)
-
-
-async def talk(browser: Any, port: int) -> None:
-    """Connect, start, send 0.3 s of audio and hear the beginning."""
-    await asyncio.to_thread(browser.connect, f"http://127.0.0.1:{port}", transports=["websocket"])
-    await asyncio.to_thread(browser.emit, "start")
-    assert await heard(browser) == ["ready"]
-    for _ in range(3):
-        await asyncio.to_thread(browser.emit, "audio", FRAME)
-    assert await heard(browser) == ["transcript", {"text": "good morning"}]
-    assert await heard(browser) == ["transcript", {"text": "everyone"}]
-
-
-async def heard(browser: Any) -> list[object]:
-    """Return the next event that the browser gets."""
-    event: list[object] = await asyncio.to_thread(browser.receive, timeout=20)
-    return event
 
 
 @sdk7_only
