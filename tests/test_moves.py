@@ -72,7 +72,9 @@ async def beginning(connection: ServerConnection) -> None:
 def deepgram() -> DeepgramServer:
     """Return a Deepgram whose last words take their time."""
     return DeepgramServer(
-        script=beginning, recognizer=LastWords, faults=Faults(late_final_seconds=TAIL_SECONDS)
+        script=beginning,
+        recognizer=LastWords,
+        faults=Faults(late_final_seconds=TAIL_SECONDS, no_finalize_answer=True),
     )
 
 
