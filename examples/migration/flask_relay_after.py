@@ -15,7 +15,8 @@ from deepgram_stream_iter.sync import stream
 
 OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "linear16", "sample_rate": 16000}
 app = Flask(__name__)
-socketio = SocketIO(app, async_mode="threading", cors_allowed_origins="*")
+# Without async_handlers=False each piece of audio would be handled in a thread of its own, in any order.
+socketio = SocketIO(app, async_mode="threading", async_handlers=False, cors_allowed_origins="*")
 streams: dict[str, Any] = {}
 
 
@@ -44,22 +45,22 @@ def transcribe(browser: str) -> None:
 
 @socketio.on("start")
 def start() -> None:
-    socketio.start_background_task(transcribe, here())
+    socketio.start_background_task(transcribe, browser_id())
 
 
 @socketio.on("audio")
 def audio(data: bytes) -> None:
-    streams[here()].send_nowait(data)
+    streams[browser_id()].send_nowait(data)
 
 
 @socketio.on("stop")
 @socketio.on("disconnect")
 def stop(*_: object) -> None:
-    if here() in streams:
-        streams[here()].finish()
+    if live := streams.get(browser_id()):
+        live.finish()
 
 
-def here() -> str:
+def browser_id() -> str:
     return str(cast("Any", request).sid)  # Flask-SocketIO puts it there
 
 

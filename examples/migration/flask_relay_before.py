@@ -13,7 +13,8 @@ from flask_socketio import SocketIO
 
 OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "linear16", "sample_rate": 16000}
 app = Flask(__name__)
-socketio = SocketIO(app, async_mode="threading", cors_allowed_origins="*")
+# Without async_handlers=False each piece of audio would be handled in a thread of its own, in any order.
+socketio = SocketIO(app, async_mode="threading", async_handlers=False, cors_allowed_origins="*")
 streams: dict[str, Any] = {}
 
 
@@ -42,22 +43,22 @@ def transcribe(browser: str) -> None:
 
 @socketio.on("start")
 def start() -> None:
-    socketio.start_background_task(transcribe, here())
+    socketio.start_background_task(transcribe, browser_id())
 
 
 @socketio.on("audio")
 def audio(data: bytes) -> None:
-    streams[here()].send_media(data)
+    streams[browser_id()].send_media(data)
 
 
 @socketio.on("stop")
 @socketio.on("disconnect")
 def stop(*_: object) -> None:
-    if here() in streams:
-        streams[here()].send_close_stream()
+    if live := streams.get(browser_id()):
+        live.send_close_stream()
 
 
-def here() -> str:
+def browser_id() -> str:
     return str(cast("Any", request).sid)  # Flask-SocketIO puts it there
 
 

@@ -1,6 +1,6 @@
 """Transcribe raw linear16 at 16 kHz from a pipe, in a script without an event loop, on SDK 3 and 4.
 
-    arecord -q -t raw -f S16_LE -r 16000 | python script.py
+arecord -q -t raw -f S16_LE -r 16000 | python script.py
 """
 
 import os

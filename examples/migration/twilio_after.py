@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -27,7 +28,7 @@ def on_message(message: Any) -> None:
 
 
 def on_error(error: object) -> None:
-    logging.error("the stream failed: %s", error)
+    print("error:", error, file=sys.stderr)
 
 
 def environment() -> DeepgramClientEnvironment:

@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,7 +26,7 @@ def on_message(message: Any) -> None:
 
 
 def on_error(error: object) -> None:
-    logging.error("the stream failed: %s", error)
+    print("error:", error, file=sys.stderr)
 
 
 def environment() -> DeepgramClientEnvironment:
@@ -49,7 +50,7 @@ async def answer(phone: ServerConnection) -> None:
         async with client.listen.v1.connect(**OPTIONS) as connection:
             connection.on(EventType.MESSAGE, on_message)
             connection.on(EventType.ERROR, on_error)
-            listening = asyncio.create_task(connection.start_listening())
+            listening = asyncio.create_task(connection.start_listening())  # noqa: F841, RUF006
             async for audio in voice(phone):
                 await connection.send_media(audio)
             await connection.send_close_stream()
