@@ -50,7 +50,7 @@ def start() -> None:
 
 @socketio.on("audio")
 def audio(data: bytes) -> None:
-    streams[browser_id()].send_nowait(data)
+    streams[browser_id()].send(data)
 
 
 @socketio.on("stop")

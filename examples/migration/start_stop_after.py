@@ -32,7 +32,7 @@ class Transcriber:
         self._session.open()
 
     def write(self, audio: bytes) -> None:
-        self._session.send_nowait(audio)
+        self._session.send(audio)
 
     def stop(self) -> str:
         self._session.close()
