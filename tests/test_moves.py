@@ -46,8 +46,6 @@ BEGINNING = [
     messages.results("everyone", start=1.0, is_final=True, speech_final=True),
 ]
 TAIL = "thank you goodbye"
-TAIL_SECONDS = 1.0
-"""How long after CloseStream the last words come: later than `finish()` of SDK 3 and 4 waits for them."""
 
 
 class LastWords:
@@ -71,12 +69,12 @@ async def beginning(connection: ServerConnection) -> None:
         await connection.send(message)
 
 
-def deepgram_server() -> DeepgramServer:
-    """Return a Deepgram whose last words take their time."""
+def deepgram_server(tail_seconds: float = 1.0) -> DeepgramServer:
+    """Return a Deepgram whose last words come that long after CloseStream."""
     return DeepgramServer(
         script=beginning,
         recognizer=LastWords,
-        faults=Faults(late_final_seconds=TAIL_SECONDS, no_finalize_answer=True),
+        faults=Faults(late_final_seconds=tail_seconds, no_finalize_answer=True),
     )
 
 
@@ -183,8 +181,11 @@ def test_a_move_changes_at_most_five_lines(name: str) -> None:
 @sdk4_only
 @before_and_after
 async def test_a_script_of_sdk_4(state: str) -> None:
-    """The script loses the last words to `finish()`; moved, it prints them."""
-    async with deepgram_server() as server, program(f"script_sdk4_{state}", server) as process:
+    """The script loses the last words to `finish()`, which waits 0.5 s for them; moved, it prints them."""
+    async with (
+        deepgram_server(tail_seconds=2.0) as server,
+        program(f"script_sdk4_{state}", server) as process,
+    ):
         await write(process, AUDIO)
         assert await printed(process, "everyone") == "...\ngood morning\neveryone\n"
         assert await end_of(process) == ("-- end\n" if state == "before" else f"{TAIL}\n-- end\n")
