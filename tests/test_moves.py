@@ -6,7 +6,6 @@ import asyncio
 import base64
 import difflib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -18,15 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import LateWord
 
-from deepgram_stream_iter.testing import (
-    DeepgramServer,
-    Faults,
-    Hypothesis,
-    ServerConnection,
-    SpokenWord,
-    messages,
-)
+from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples" / "migration"
@@ -45,21 +38,8 @@ BEGINNING = [
     messages.results("good morning", start=0.0, is_final=True),
     messages.results("everyone", start=1.0, is_final=True, speech_final=True),
 ]
-TAIL = "thank you goodbye"
-
-
-class LastWords:
-    """Says the tail once the stream ends."""
-
-    def accept(self, audio: bytes) -> list[Hypothesis]:
-        """Say nothing, for the script does."""
-        del audio
-        return []
-
-    def flush(self) -> list[Hypothesis]:
-        """Say the tail, as one final."""
-        words = tuple(SpokenWord(text, 2.0, 3.0) for text in TAIL.split())
-        return [Hypothesis(words=words, start=2.0, end=3.0, is_final=True)]
+TAIL = "late"
+"""What `LateWord` says once the stream ends."""
 
 
 async def beginning(connection: ServerConnection) -> None:
@@ -73,7 +53,7 @@ def deepgram_server(tail_seconds: float = 1.0) -> DeepgramServer:
     """Return a Deepgram whose last words come that long after CloseStream."""
     return DeepgramServer(
         script=beginning,
-        recognizer=LastWords,
+        recognizer=LateWord,
         faults=Faults(late_final_seconds=tail_seconds, no_finalize_answer=True),
     )
 
@@ -158,13 +138,7 @@ def changed_lines(before: str, after: str) -> int:
 
 @pytest.mark.parametrize(
     ("after", "count"),
-    [
-        ("a\n\nwith x:\n    b\n    c\n", 1),
-        ("a\nb\nc", 0),
-        ("a\nc", 1),
-        ("a\nB\nC\nD", 3),
-        ("A\nb\nC\n", 2),
-    ],
+    [("a\n\nwith x:\n    b\n    c\n", 1), ("a\nb\nc", 0), ("a\nc", 1), ("a\nB\nC\nD", 3), ("A\nb\nC\n", 2)],
 )
 def test_changed_lines_are_counted_as_a_reader_does(after: str, count: int) -> None:
     """An insertion, a deletion, and the longer side of a replacement count; blank lines and indents do not."""
