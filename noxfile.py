@@ -22,7 +22,7 @@ LEGACY = ["3.11.0", "4.8.1"]
 TOOLS = ["pytest>=8.4", "pytest-asyncio>=1.2", "pytest-timeout>=2.3", "pytest-xdist>=3.6"]
 PYTEST = ["python", "-m", "pytest", "-q", "-n", "3", "-p", "no:cacheprovider", "--assert=plain"]
 """Three workers a session, because most tests wait, on SDK 3 and 4 half a second each for its listener."""
-SUITE = ["tests/behaviour", "tests/test_migration.py"]
+SUITE = ["tests/behaviour", "tests/test_migration.py", "tests/test_moves.py"]
 
 
 @nox.session
