@@ -79,7 +79,8 @@ class AudioSender:
         :raises TypeError: as `check` does, before anything is sent; later for a piece of the source.
         :raises ValueError: as `check` does, before anything is sent.
         """
-        await self.send_unsent()
+        if self._unsent or self._unsent_lock.locked():
+            await self.send_unsent()
         if is_buffer(source):  # which needs no generator
             self._checks.check(source, is_head=self._clock.bytes_sent == 0)
             await self._send(source, pacer)
@@ -115,8 +116,6 @@ class AudioSender:
 
         :raises DeepgramStreamError: as `Outbox.send` does.
         """
-        if not self._unsent and not self._unsent_lock.locked():
-            return
         async with self._unsent_lock:
             while (taken := self._unsent.take()) is not None:
                 if taken.lost_bytes:
