@@ -53,7 +53,6 @@ class Sending(SessionBase):
         :raises SessionClosed: as `send()` does.
         """
         life = self._entered_here()
-        check_source(source)
         life.outbox.check_open()
         sender, pacer = self._sender, self._sender.pacer(pace)
         sender.check(source)
