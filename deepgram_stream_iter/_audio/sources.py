@@ -63,6 +63,8 @@ def check_source(source: object, *, in_thread: bool = False) -> None:
     :raises TypeError: for text, a path, a text file, and what is neither bytes-like nor a file, an iterable or an async
         iterable; for an async source that is to run in a thread.
     """
+    if is_buffer(source) or isinstance(source, wave.Wave_read):
+        return
     name = type(source).__name__
     if isinstance(source, (str, os.PathLike)):
         raise TypeError(
@@ -71,8 +73,6 @@ def check_source(source: object, *, in_thread: bool = False) -> None:
         )
     if isinstance(source, io.TextIOBase):
         raise TypeError(f"audio must be a file that is open as bytes, not {name}: open(path, 'rb')")
-    if is_buffer(source) or isinstance(source, wave.Wave_read):
-        return
     if _is_async(source):
         if in_thread:
             raise TypeError(

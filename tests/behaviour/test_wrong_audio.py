@@ -179,7 +179,8 @@ async def test_files(
         writer.setparams((1, 2, 16000, 0, "NONE", ""))
         writer.writeframes(samples)
     raw.write_bytes(samples)
-    for open_file in (partial(raw.open, "rb"), partial(wave.open, str(path))):
+    openers: tuple[Callable[[], Any], ...] = (partial(raw.open, "rb"), partial(wave.open, str(path)))
+    for open_file in openers:
         async with DeepgramServer() as server, connect(server, options_for()) as session:
             with open_file() as source:
                 if feeds:
