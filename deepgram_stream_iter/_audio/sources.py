@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import io
 import os
+import sys
 import wave
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -160,6 +161,8 @@ class _Iteration:
     def __init__(self, source: Iterable[Buffer]) -> None:
         self._source = source
         self._iterator: Iterator[Buffer] | None = None
+        # At exit Python closes it unless somebody has it, and aborts when a thread still reads it.
+        self._stdin = sys.stdin
 
     def advance(self) -> object:
         """Return the next piece, or `_EXHAUSTED`."""

@@ -300,29 +300,43 @@ async def test_what_needs_no_thread() -> None:
             check_source(refused, in_thread=True)
 
 
-def test_a_blocked_source_does_not_keep_the_interpreter() -> None:
-    """A program whose microphone never returns can exit."""
-    program = """
-import asyncio, threading
+BLOCKED = """
+import asyncio, sys, threading
 from deepgram_stream_iter._audio.sources import pieces
 
+reads = threading.Semaphore(0)
+
 def microphone():
+    reads.release()
     yield b"a"
+    reads.release()
     threading.Event().wait()
 
+def stdin():
+    while True:
+        reads.release()
+        yield sys.stdin.buffer.read1(1)
+
 async def main():
-    taken = pieces(microphone(), in_thread=True)
+    taken = pieces(SOURCE(), in_thread=True)
     print(await anext(taken))
     asyncio.ensure_future(anext(taken))
-    await asyncio.sleep(0)
+    for _ in range(2):
+        await asyncio.to_thread(reads.acquire)
 
 asyncio.run(main())
 """
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-W", "error", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "b'a'\n", "")
+
+
+@pytest.mark.parametrize("source", ["microphone", "stdin"])
+def test_a_blocked_source_does_not_keep_the_interpreter(source: str) -> None:
+    """A program whose microphone or standard input never brings another piece can exit, and in order."""
+    command = [sys.executable, "-W", "error", "-c", BLOCKED.replace("SOURCE", source)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as program:  # noqa: S603
+        assert program.stdin is not None
+        program.stdin.write(b"a")
+        assert program.wait(30) == 0
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert (program.stdout.read(), program.stderr.read()) == (b"b'a'\n", b"")
