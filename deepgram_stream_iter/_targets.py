@@ -13,7 +13,8 @@ from deepgram_stream_iter._adapters._protocol import Adapter, Connector, LiveCon
 from deepgram_stream_iter._adapters.emitter import EmitterAdapter
 from deepgram_stream_iter._adapters.failures import authorization_error, connect_error
 from deepgram_stream_iter._adapters.legacy import LegacyAdapter
-from deepgram_stream_iter._options import Settings, StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._options import StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._settings import Settings
 
 
 class SDKClient(Protocol):

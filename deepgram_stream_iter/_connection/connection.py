@@ -29,7 +29,7 @@ from deepgram_stream_iter._loop.bounded import ends_within
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks, call_either
-from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._settings import Settings
 
 
 class Connection:

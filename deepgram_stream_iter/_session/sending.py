@@ -14,10 +14,10 @@ from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_bu
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError, Source
-from deepgram_stream_iter._options import check_number
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
+from deepgram_stream_iter._settings import check_number
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -11,7 +11,8 @@ from typing import Any, get_args
 import pytest
 from deepgram import AsyncDeepgramClient
 
-from deepgram_stream_iter._options import Overflow, Settings, StreamingOptions
+from deepgram_stream_iter._options import StreamingOptions
+from deepgram_stream_iter._settings import Overflow, Settings
 
 LISTEN = AsyncDeepgramClient(api_key="x").listen
 CONNECT: dict[str, Callable[..., object]] = {"v1": LISTEN.v1.connect, "v2": LISTEN.v2.connect}
