@@ -1,0 +1,147 @@
+"""A session that is entered, from any thread: how it is opened, called and left.
+
+It is what the loop and the threads hold. The `StreamSession` of the application they do not, so that one that is dropped
+can be seen to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
+
+from deepgram_stream_iter._sync.engine import Engine
+from deepgram_stream_iter._sync.loop_thread import LoopLease, LoopReleased
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_AT_ONCE_SECONDS = 2.0
+"""The longest that leaving waits for a session that is closed at once; that goes on all the same."""
+
+
+class Entered:
+    """A session and its lease of the loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lease = LoopLease.acquire()
+        self._opening: asyncio.Task[Any] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._is_releasing = False
+        self._released = threading.Event()
+        self.closed = threading.Event()
+        """Set when the session has nothing open any more."""
+        self.is_left = False
+
+    def open(self) -> None:
+        """Open the session; whatever interrupts that closes it."""
+        _open.add(self)
+        try:
+            self._lease.call(self._open)
+        except BaseException:
+            self._leave_at_once()
+            raise
+
+    def call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call in the loop, see `LoopLease.call`."""
+        return self._lease.call(function, *args, **kwargs)
+
+    def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call in the loop, see `LoopLease.call_soon`."""
+        self._lease.call_soon(function, *arguments)
+
+    def ended(self) -> Exception:
+        """Return why nothing can be asked any more."""
+        return self._engine.ended()
+
+    def leave(self, *, is_orderly: bool) -> None:
+        """Close the session, in order or at once, and release the loop; does nothing when that was done before."""
+        try:
+            if is_orderly:
+                self._lease.call(self._engine.aclose)
+        except LoopReleased:
+            pass  # another thread has left it meanwhile
+        finally:
+            self._leave_at_once()
+
+    def drop(self) -> None:
+        """Close the session at once, and wait for nothing. Takes no lock, see `LoopLease.call_soon`."""
+        self.is_left = True
+        try:
+            self._lease.call_soon(self._begin_closing)
+        except LoopReleased:
+            if self._closing is None:  # the loop has ended, and nobody has left the session
+                self._release()
+
+    def forget(self) -> None:
+        """Leave the session to the process that it belongs to."""
+        self.is_left = True
+        self._lease.abandon()
+
+    def _leave_at_once(self) -> None:
+        self.drop()
+        if not self._lease.is_own_thread:
+            self._released.wait(_AT_ONCE_SECONDS)
+
+    # In the loop
+
+    async def _open(self) -> None:
+        self._opening = asyncio.current_task()
+        await self._engine.open()
+
+    def _begin_closing(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="deepgram_stream_iter-close")
+            self._closing.add_done_callback(self._release)
+
+    async def _close(self) -> None:
+        if self._opening is not None:  # one that was interrupted closes what it has opened
+            await asyncio.wait({self._opening})
+        await self._engine.close_at_once()
+        await self._lease.settle()
+
+    def _release(self, closing: asyncio.Task[None] | None = None) -> None:
+        if self._is_releasing:
+            return
+        self._is_releasing = True
+        _open.discard(self)
+        self.closed.set()
+        try:
+            self._lease.release().add_done_callback(self._set_released)
+        except RuntimeError:  # no thread can be started any more: Python is exiting
+            self._released.set()
+        if closing is not None and not closing.cancelled() and (error := closing.exception()) is not None:
+            raise error  # a bug of ours, for the loop to report
+
+    def _set_released(self, _: Future[None]) -> None:
+        self._released.set()
+
+
+_open: set[Entered] = set()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what is open when Python exits: the main thread has ended, and daemon threads are about to be stopped."""
+    deadline = time.monotonic() + _AT_ONCE_SECONDS
+    left = tuple(_open)
+    for entered in left:
+        entered.drop()
+    for entered in left:
+        entered.closed.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _forget_all() -> None:
+    for entered in tuple(_open):
+        entered.forget()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
