@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
 import time
@@ -30,14 +31,13 @@ class Entered:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lease = LoopLease.acquire()
         self._opening: asyncio.Task[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._is_releasing = False
         self._released = threading.Event()
         self.closed = threading.Event()
         """Set when the session has nothing open any more."""
         self.is_left = False
+        self._lease = LoopLease.acquire(self._loop_ended)
 
     def open(self) -> None:
         """Open the session; whatever interrupts that closes it."""
@@ -73,13 +73,10 @@ class Entered:
     def drop(self) -> None:
         """Close the session at once, and wait for nothing. Takes no lock, see `LoopLease.call_soon`."""
         self.is_left = True
-        try:
+        with contextlib.suppress(LoopReleased):
             self._lease.call_soon(self._begin_closing)
-        except LoopReleased:
-            if self._closing is None:  # the loop has ended, and nobody has left the session
-                self._release()
 
-    def forget(self) -> None:
+    def disown(self) -> None:
         """Leave the session to the process that it belongs to."""
         self.is_left = True
         self._lease.abandon()
@@ -106,18 +103,22 @@ class Entered:
         await self._engine.close_at_once()
         await self._lease.settle()
 
-    def _release(self, closing: asyncio.Task[None] | None = None) -> None:
-        if self._is_releasing:
-            return
-        self._is_releasing = True
-        _open.discard(self)
-        self.closed.set()
+    def _release(self, closing: asyncio.Task[None]) -> None:
+        self._forget()
         try:
             self._lease.release().add_done_callback(self._set_released)
         except RuntimeError:  # no thread can be started any more: Python is exiting
             self._released.set()
-        if closing is not None and not closing.cancelled() and (error := closing.exception()) is not None:
-            raise error  # a bug of ours, for the loop to report
+        if not closing.cancelled():
+            closing.result()  # a bug of ours, for the loop to report
+
+    def _loop_ended(self) -> None:
+        self._forget()
+        self._released.set()
+
+    def _forget(self) -> None:
+        _open.discard(self)
+        self.closed.set()
 
     def _set_released(self, _: Future[None]) -> None:
         self._released.set()
@@ -139,7 +140,7 @@ def _close_all() -> None:
 
 def _forget_all() -> None:
     for entered in tuple(_open):
-        entered.forget()
+        entered.disown()
     _open.clear()
 
 

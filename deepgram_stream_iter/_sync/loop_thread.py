@@ -35,21 +35,22 @@ class LoopReleased(Exception):
 class LoopLease:
     """The right to use the loop, which runs for as long as there is one; `acquire()` makes it."""
 
-    def __init__(
-        self, provider: BlockingPortalProvider, loop: asyncio.AbstractEventLoop, thread_id: int
-    ) -> None:
-        self._provider, self._loop, self._thread_id = provider, loop, thread_id
+    def __init__(self, provider: BlockingPortalProvider, on_loop_end: Callable[[], None]) -> None:
+        self._provider, self._on_loop_end = provider, on_loop_end
+        self._loop, self._thread_id = asyncio.get_running_loop(), threading.get_ident()
         self._calls: set[Future[Any]] = set()  # for which a thread waits
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_ended = False
+        self._guard = self._loop.create_task(asyncio.Event().wait(), name="deepgram_stream_iter-guard")
+        self._guard.add_done_callback(self._guard_ended)
 
     @classmethod
-    def acquire(cls) -> LoopLease:
-        """Return a lease; the first one starts the thread.
+    def acquire(cls, on_loop_end: Callable[[], None]) -> LoopLease:
+        """Return a lease; the first one starts the thread. `on_loop_end` is called should the loop end before the lease.
 
         That happens in another thread, because interrupting anyio there would leave it waiting for ever.
         """
-        acquired = in_thread(_acquire)
+        acquired = in_thread(_acquire, on_loop_end)
         try:
             return _result(acquired)
         except BaseException:
@@ -100,7 +101,7 @@ class LoopLease:
             raise LoopReleased
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:  # the loop is closed: a function of the application has raised SystemExit in it
+        except RuntimeError:  # the loop is closed, see `_guard_ended`
             raise LoopReleased from None
 
     async def settle(self) -> None:
@@ -121,9 +122,23 @@ class LoopLease:
         self._is_ended = True
 
     def _release(self) -> None:
+        self._cancel_calls()
+        self._loop.call_soon_threadsafe(self._guard.cancel)
+        self._provider.__exit__(None, None, None)
+
+    def _guard_ended(self, _: asyncio.Task[bool]) -> None:
+        """Notice that the loop ends: a function of the application has raised SystemExit in it, which ends its thread."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        _renew(instead_of=self._provider)
+        self._cancel_calls()
+        self._on_loop_end()
+
+    def _cancel_calls(self) -> None:
+        """Release the threads that wait for a call, for the loop may end before it has even begun."""
         for called in tuple(self._calls):
             called.cancel()
-        self._provider.__exit__(None, None, None)
 
     def _begin(self, called: Future[T], function: Callable[[], Coroutine[Any, Any, T]]) -> None:
         if self._is_ended:
@@ -172,24 +187,16 @@ def _result(called: Future[T]) -> T:
 _provider = BlockingPortalProvider()
 
 
-def _acquire() -> LoopLease:
+def _acquire(on_loop_end: Callable[[], None]) -> LoopLease:
     provider = _provider
-    portal = provider.__enter__()
-    try:
-        loop, thread_id = portal.call(_here)
-    except RuntimeError:  # the thread has ended before its time, and anyio does not start another one
-        _renew()
-        return _acquire()
-    return LoopLease(provider, loop, thread_id)
+    return provider.__enter__().call(LoopLease, provider, on_loop_end)
 
 
-async def _here() -> tuple[asyncio.AbstractEventLoop, int]:
-    return asyncio.get_running_loop(), threading.get_ident()
-
-
-def _renew() -> None:
+def _renew(*, instead_of: BlockingPortalProvider) -> None:
+    """Have the next lease start another thread, because this one's has ended."""
     global _provider  # noqa: PLW0603  (there is one for the process)
-    _provider = BlockingPortalProvider()
+    if _provider is instead_of:
+        _provider = BlockingPortalProvider()
 
 
 def _release_late(acquired: Future[LoopLease]) -> None:
@@ -198,4 +205,6 @@ def _release_late(acquired: Future[LoopLease]) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)  # the thread stays behind in the parent
+    os.register_at_fork(
+        after_in_child=lambda: _renew(instead_of=_provider)
+    )  # the thread stays behind in the parent
