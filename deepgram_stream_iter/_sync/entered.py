@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
 from deepgram_stream_iter._sync.engine import Engine
@@ -24,6 +23,8 @@ T = TypeVar("T")
 
 _AT_ONCE_SECONDS = 2.0
 """The longest that leaving waits for a session that is closed at once; that goes on all the same."""
+_RELEASE_SECONDS = 1.0
+"""The longest that leaving waits for the thread of the loop to end: the application's own tasks may hold it up."""
 
 
 class Entered:
@@ -33,20 +34,19 @@ class Entered:
         self._engine = engine
         self._opening: asyncio.Task[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._released = threading.Event()
-        self.closed = threading.Event()
-        """Set when the session has nothing open any more."""
+        self._closed = threading.Event()
+        self._releasing: threading.Thread | None = None
         self.is_left = False
-        self._lease = LoopLease.acquire(self._loop_ended)
+        self._lease = LoopLease.acquire(self._note_closed)
 
     def open(self) -> None:
         """Open the session; whatever interrupts that closes it."""
-        _open.add(self)
         try:
             self._lease.call(self._open)
         except BaseException:
             self._leave_at_once()
             raise
+        _open.add(self)
 
     def call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call in the loop, see `LoopLease.call`."""
@@ -76,6 +76,10 @@ class Entered:
         with contextlib.suppress(LoopReleased):
             self._lease.call_soon(self._begin_closing)
 
+    def wait_closed(self, timeout_seconds: float) -> None:
+        """Wait until nothing is open any more, but not for ever."""
+        self._closed.wait(timeout_seconds)
+
     def disown(self) -> None:
         """Leave the session to the process that it belongs to."""
         self.is_left = True
@@ -83,8 +87,11 @@ class Entered:
 
     def _leave_at_once(self) -> None:
         self.drop()
-        if not self._lease.is_own_thread:
-            self._released.wait(_AT_ONCE_SECONDS)
+        if self._lease.is_own_thread:
+            return
+        self._closed.wait(_AT_ONCE_SECONDS)
+        if self._releasing is not None:
+            self._releasing.join(_RELEASE_SECONDS)
 
     # In the loop
 
@@ -104,24 +111,15 @@ class Entered:
         await self._lease.settle()
 
     def _release(self, closing: asyncio.Task[None]) -> None:
-        self._forget()
-        try:
-            self._lease.release().add_done_callback(self._set_released)
-        except RuntimeError:  # no thread can be started any more: Python is exiting
-            self._released.set()
+        with contextlib.suppress(RuntimeError):  # no thread can be started any more: Python is exiting
+            self._releasing = self._lease.release()
+        self._note_closed()
         if not closing.cancelled():
             closing.result()  # a bug of ours, for the loop to report
 
-    def _loop_ended(self) -> None:
-        self._forget()
-        self._released.set()
-
-    def _forget(self) -> None:
+    def _note_closed(self) -> None:
         _open.discard(self)
-        self.closed.set()
-
-    def _set_released(self, _: Future[None]) -> None:
-        self._released.set()
+        self._closed.set()
 
 
 _open: set[Entered] = set()
@@ -135,7 +133,7 @@ def _close_all() -> None:
     for entered in left:
         entered.drop()
     for entered in left:
-        entered.closed.wait(max(0.0, deadline - time.monotonic()))
+        entered.wait_closed(max(0.0, deadline - time.monotonic()))
 
 
 def _forget_all() -> None:

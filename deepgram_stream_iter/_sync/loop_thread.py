@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import sys
 import threading
@@ -112,10 +113,12 @@ class LoopLease:
             for task in late:
                 task.cancel()
 
-    def release(self) -> Future[None]:
+    def release(self) -> threading.Thread:
         """End the lease, once; in a thread, because anyio waits for the end of the loop, and that for the application's tasks."""
         self._is_ended = True
-        return in_thread(self._release)
+        releasing = threading.Thread(target=self._release, name="deepgram_stream_iter-release", daemon=True)
+        releasing.start()
+        return releasing
 
     def abandon(self) -> None:
         """End the lease in a process that was forked off, in which nobody runs the loop."""
@@ -123,7 +126,8 @@ class LoopLease:
 
     def _release(self) -> None:
         self._cancel_calls()
-        self._loop.call_soon_threadsafe(self._guard.cancel)
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            self._loop.call_soon_threadsafe(self._guard.cancel)
         self._provider.__exit__(None, None, None)
 
     def _guard_ended(self, _: asyncio.Task[bool]) -> None:

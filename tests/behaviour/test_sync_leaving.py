@@ -295,21 +295,25 @@ async def test_interrupted_twice_while_leaving(kind: str) -> None:
 
 
 async def test_interrupted_while_entering(kind: str) -> None:
-    """A Ctrl-C during a handshake that hangs leaves no socket behind."""
+    """A Ctrl-C during a handshake that hangs leaves no thread and no socket behind."""
     body = """
+        async def authorization():
+            say("connecting")
+            return "Token local-key"
+
         try:
-            with session(connect_timeout_seconds=60):
+            with session(connect_timeout_seconds=60, authorization=authorization):
                 pass
         except KeyboardInterrupt:
-            say("interrupted")
-            say([t.name for t in threading.enumerate() if "sync" in t.name or "portal" in t.name])
+            say([t.name for t in threading.enumerate() if "portal" in t.name or "iter-release" in t.name])
     """
     async with DeepgramServer(faults=Faults(hang_handshake=True)) as server:
-        async with running(server, kind, "say('ready')" + textwrap.dedent(body)) as program:
-            await program.said("ready")
+        async with running(server, kind, body) as program:
+            await program.said("connecting")
             program.interrupt()
-            code, out, err = await program.ends()
-    assert (code, out.splitlines()) == (0, ["interrupted", "[]"]), err
+            await program.said("[]")
+            code, _, err = await program.ends()
+    assert (code, err) == (0, "")
 
 
 # Left open
@@ -362,7 +366,8 @@ async def test_the_interpreter_exits_on_a_server_that_hangs(kind: str) -> None:
 
     async with DeepgramServer(script=script) as server, running(server, kind, body) as program:
         code, _, err = await program.ends()
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "Traceback" not in err  # SDK 3 and 4 say that the connection is lost
 
 
 async def test_dropped(kind: str) -> None:
