@@ -266,7 +266,8 @@ async def test_send(kind: str) -> None:
                             session.feed(wrong)  # type: ignore[arg-type]
             return threading.get_ident()
 
-        assert set(threads) == {await threaded(program)}
+        caller = await threaded(program)
+        assert set(threads) == {caller}
         assert (await server.connection()).audio == b"".join(bytes([number]) * 640 for number in range(5))
 
 
