@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import deque
 from time import monotonic
 
@@ -124,11 +125,20 @@ class EventBuffer:
             self._producers.wake()
         return self._take()
 
-    def take_waiting(self) -> list[AnyStreamEvent]:
-        """Return all events that wait, without waiting for one."""
+    def take_waiting(self, at_most: int = sys.maxsize) -> list[AnyStreamEvent]:
+        """Return all events that wait, or the first of them, without waiting for one."""
         if self._producers:
             self._producers.wake()
-        return [self._take() for _ in range(self._used)]
+        return [self._take() for _ in range(min(self._used, at_most))]
+
+    def take_rest(self) -> list[AnyStreamEvent]:
+        """Return all events that are left in a buffer that was closed, in any thread.
+
+        :raises EndOfEvents: when there are none; where the buffer was closed with an error, that error.
+        """
+        if not self._used:
+            raise self._error or EndOfEvents
+        return self.take_waiting()
 
     def stop_pausing(self) -> None:
         """Keep everything from now on, past the bound where need be; the policies that drop or raise go on."""

@@ -63,10 +63,9 @@ class Consumer(Generic[E]):
             try:
                 await self.next()
             except Exception as error:
-                utterance = self._position.end() if self._is_end(error) else None
+                utterance = self._end(error)
                 if utterance is None:
                     raise
-                self._entered.is_error_seen = False  # it comes out after these
             else:
                 utterance = self._position.completed
             if utterance is not None:
@@ -87,9 +86,15 @@ class Consumer(Generic[E]):
         finally:
             self._is_taking = False
 
-    def _is_end(self, error: Exception) -> bool:
+    def _end(self, error: Exception) -> Utterance | None:
+        """Return an utterance that the end of the stream cuts off; None where there is none, or this is no end."""
         over = self._entered.life.over
-        return isinstance(error, StopAsyncIteration) or (over is not None and error is over.error)
+        if not isinstance(error, StopAsyncIteration) and (over is None or error is not over.error):
+            return None
+        utterance = self._position.end()
+        if utterance is not None:
+            self._entered.is_error_seen = False  # it comes out after these
+        return utterance
 
 
 class Utterances:

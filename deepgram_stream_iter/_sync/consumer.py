@@ -1,0 +1,108 @@
+"""Who takes the events out of a buffer in another thread: all that wait with one crossing, then one after another.
+
+in the loop: the buffer -> `take_all` -> the deque
+in the application's thread: the deque -> `next_here` -> the application
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from deepgram_stream_iter._events.kinds import AnyStreamEvent
+from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
+from deepgram_stream_iter._session.consumer import Consumer, Position
+from deepgram_stream_iter._session.entered import Entered
+from deepgram_stream_iter._sync.loop_thread import LoopReleased
+from deepgram_stream_iter._transcript import Utterance
+
+if TYPE_CHECKING:
+    from deepgram_stream_iter._sync.running import Running
+
+E = TypeVar("E")
+
+_TOP_UP_SECONDS = 0.05
+"""How often a slow consumer makes room in a full buffer: it must not look like none within `overflow_timeout_seconds`."""
+
+
+class CrossingConsumer(Consumer[E]):
+    """Hands out the events of one buffer to one thread at a time."""
+
+    def __init__(
+        self, running: Running, entered: Entered, buffer: EventBuffer, position: Position, max_pending: int
+    ) -> None:
+        super().__init__(entered, buffer, position)
+        self._running, self._max_pending = running, max_pending
+        # Where the loop puts events: one that were the result of a call would be lost with a call that is interrupted.
+        self._pending: deque[E] = deque()
+        self._one_thread = threading.Lock()
+        self._topped_up_at = 0.0
+
+    @property
+    def pending(self) -> int:
+        """The events that were taken out of the buffer, and not handed out yet."""
+        return len(self._pending)
+
+    def next_here(self) -> E:
+        """Return the next event; raises as `next()` does."""
+        if not self._one_thread.acquire(blocking=False):
+            raise RuntimeError("another thread is iterating this already: subscribe() for one consumer more")
+        try:
+            if not self._pending:
+                self._bring()
+            elif self._buffer.is_full:
+                self._top_up()
+            event = self._pending.popleft()
+            self._position.advance(cast("AnyStreamEvent", event))
+            return event
+        finally:
+            self._one_thread.release()
+
+    def next_utterance_here(self) -> Utterance:
+        """Return the next utterance; raises as `next_utterance()` does."""
+        while True:
+            try:
+                self.next_here()
+            except Exception as error:
+                utterance = self._end(error)
+                if utterance is None:
+                    raise
+            else:
+                utterance = self._position.completed
+            if utterance is not None:
+                return utterance
+
+    def _bring(self) -> None:
+        """Wait for an event, and have all brought that wait."""
+        try:
+            self._running.call(self._bring_in_loop)
+        except LoopReleased:
+            # The stream is over, and here is the only thread left that takes events.
+            if not self._buffer.is_closed:
+                raise self._running.ended() from None
+            try:
+                self._pending.extend(cast("list[E]", self._buffer.take_rest()))
+            except EndOfEvents:
+                raise StopAsyncIteration from None
+
+    def _top_up(self) -> None:
+        """Take as many events out of a full buffer as were handed out, without waiting for that."""
+        time_now = time.monotonic()
+        if time_now - self._topped_up_at < _TOP_UP_SECONDS:
+            return
+        self._topped_up_at = time_now
+        with contextlib.suppress(LoopReleased):
+            self._running.call_soon(self._top_up_in_loop)
+
+    async def _bring_in_loop(self) -> None:
+        if self._pending:  # topped up meanwhile
+            self._top_up_in_loop()
+        else:
+            await self.take_all(self._pending)
+
+    def _top_up_in_loop(self) -> None:
+        room = self._max_pending - len(self._pending)
+        self._pending.extend(cast("list[E]", self._buffer.take_waiting(max(0, room))))
