@@ -77,16 +77,16 @@ class CrossingConsumer(Consumer[E]):
 
     def _bring(self) -> None:
         """Wait for an event, and have all brought that wait."""
-        try:
+        with contextlib.suppress(LoopReleased):
             self._running.call(self._bring_in_loop)
-        except LoopReleased:
-            # The stream is over, and here is the only thread left that takes events.
-            if not self._buffer.is_closed:
-                raise self._running.ended() from None
-            try:
-                self._pending.extend(cast("list[E]", self._buffer.take_rest()))
-            except EndOfEvents:
-                raise StopAsyncIteration from None
+            return
+        # The session was left, and here is the only thread that still takes events.
+        if not self._buffer.is_closed:
+            raise self._running.ended()
+        try:
+            self._pending.extend(cast("list[E]", self._buffer.take_rest()))
+        except EndOfEvents:
+            raise StopAsyncIteration from None
 
     def _top_up(self) -> None:
         """Take as many events out of a full buffer as were handed out, without waiting for that."""

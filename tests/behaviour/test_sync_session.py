@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 import anyio.to_thread
 import deepgram
 import pytest
-from conftest import FRAME, IS_LEGACY, emitter_only, final_text, flux, legacy_only, nova, on_message
+from conftest import (
+    FRAME,
+    IS_LEGACY,
+    emitter_only,
+    final_text,
+    flux,
+    legacy_only,
+    nova,
+    on_message,
+    whole_text,
+)
 
 from deepgram_stream_iter import (
     ConnectError,
@@ -762,10 +772,9 @@ async def test_an_error_that_nobody_has_seen(kind: str, *, is_seen: bool) -> Non
             else:
                 with pytest.raises(ConnectionLost):
                     session.close()
-            with pytest.raises(ConnectionLost):
-                list(session)
-            with pytest.raises(ConnectionLost):
-                session.wait_closed()
+            for call in (partial(list, session), session.wait_closed):
+                with pytest.raises(ConnectionLost):
+                    call()
 
         await threaded(program)
 
