@@ -46,7 +46,8 @@ class EventBuffer:
         self._arrivals: deque[float] = deque()  # when those in the stream arrived, or those in the rest
         self.waits = Waits()
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        """With which it was closed."""
         self._pauses_sdk = True
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
@@ -117,7 +118,7 @@ class EventBuffer:
         """
         while not self._used:
             if self._rest is not None:
-                raise self._error or EndOfEvents
+                raise self.error or EndOfEvents
             self._queue = None
             await self._consumers.wait()
         if self._producers:
@@ -146,7 +147,7 @@ class EventBuffer:
             return
         rest = [self._pop() for _ in range(self._used)]
         self._rest, self._arrivals = deque(event for event, _ in rest), deque(arrived for _, arrived in rest)
-        self._used, self._error = len(rest), error
+        self._used, self.error = len(rest), error
         self._send.close()
         self._receive.close()
         self.unbound()

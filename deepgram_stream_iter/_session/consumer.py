@@ -45,7 +45,11 @@ class Consumer(Generic[E]):
 
     async def next(self) -> E:
         """Return the next event; see `StreamSession.__anext__`."""
-        event = await self._wait_for_event()
+        try:
+            event = await self._wait_for_event()
+        except Exception as error:
+            self._entered.note(error)
+            raise
         self._position.advance(event)
         return cast("E", event)  # of the kinds that were asked for
 
@@ -54,21 +58,24 @@ class Consumer(Generic[E]):
 
         Cancelling loses none: they are moved in one step, and not returned.
         """
-        first = await self._wait_for_event()
+        try:
+            first = await self._wait_for_event()
+        except Exception as error:
+            self._entered.note(error)
+            raise
         into.extend(cast("list[E]", [first, *self._buffer.take_waiting()]))
 
     async def next_utterance(self) -> Utterance:
         """Return the next utterance that an event, or the end of the stream, completes."""
         while True:
             try:
-                await self.next()
+                self._position.advance(await self._wait_for_event())
+                utterance = self._position.completed
             except Exception as error:
                 utterance = self._position.end() if self._is_end(error) else None
                 if utterance is None:
+                    self._entered.note(error)
                     raise
-                self._entered.is_error_seen = False  # it comes out after these
-            else:
-                utterance = self._position.completed
             if utterance is not None:
                 return utterance
 
@@ -81,15 +88,11 @@ class Consumer(Generic[E]):
             return await self._buffer.get()
         except EndOfEvents:
             raise StopAsyncIteration from None
-        except Exception as error:
-            self._entered.note(error)
-            raise
         finally:
             self._is_taking = False
 
     def _is_end(self, error: Exception) -> bool:
-        over = self._entered.life.over
-        return isinstance(error, StopAsyncIteration) or (over is not None and error is over.error)
+        return isinstance(error, StopAsyncIteration) or error is self._buffer.error
 
 
 class Utterances:
