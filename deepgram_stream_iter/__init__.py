@@ -14,8 +14,9 @@ from ._errors import (
 )
 from ._events.kinds import AnyStreamEvent, StreamEvent
 from ._events.words import Word
-from ._options import Overflow, Reconnect, ReconnectAttempt, StreamingOptions
+from ._options import StreamingOptions
 from ._session import StreamSession
+from ._settings import Overflow, Reconnect, ReconnectAttempt
 from ._stats import StreamStats
 from ._stream import stream
 from ._transcript import Utterance

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from deepgram_stream_iter._errors import ConnectError
-from deepgram_stream_iter._options import DAY_SECONDS
+from deepgram_stream_iter._settings import DAY_SECONDS
 
 _EMITTERS = frozenset({"_emit", "_emit_async"})
 """The functions of the SDK that call handlers."""

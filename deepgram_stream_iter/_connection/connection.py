@@ -15,7 +15,7 @@ import anyio
 
 from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import connect_error
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, listener_cancelled, never_ready
@@ -29,7 +29,7 @@ from deepgram_stream_iter._loop.bounded import ends_within
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks, call_either
-from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._settings import Settings
 
 
 class Connection:

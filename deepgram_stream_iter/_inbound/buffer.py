@@ -21,7 +21,7 @@ from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
 from deepgram_stream_iter._inbound.waits import Waits
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.signal import Waiters
-from deepgram_stream_iter._options import Overflow
+from deepgram_stream_iter._settings import Overflow
 
 _AT_ONCE = 6
 """So many events are handed over at once: in a flood the SDK would bring 32, each with a hundred objects of its message, and

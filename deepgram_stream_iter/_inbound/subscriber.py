@@ -10,7 +10,7 @@ from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.clock import now
-from deepgram_stream_iter._options import Overflow, check_buffer, check_number
+from deepgram_stream_iter._settings import Overflow, check_buffer, check_number
 
 
 class Subscriber:

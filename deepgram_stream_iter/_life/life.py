@@ -26,10 +26,10 @@ from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks
-from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.outbox import Outbox
 from deepgram_stream_iter._outbound.requests import Requests
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._settings import Settings
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""

@@ -6,9 +6,9 @@ from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._life.life import Life
-from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.sender import AudioSender
 from deepgram_stream_iter._session.entered import Entered
+from deepgram_stream_iter._settings import Settings
 
 
 class SessionBase:

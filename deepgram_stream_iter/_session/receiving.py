@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.subscriber import Subscriber
-from deepgram_stream_iter._options import Overflow, Settings
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.consumer import Consumer, Position, Utterances
 from deepgram_stream_iter._session.subscription import Subscription
+from deepgram_stream_iter._settings import Overflow, Settings
 from deepgram_stream_iter._transcript import Utterance
 
 if TYPE_CHECKING:
