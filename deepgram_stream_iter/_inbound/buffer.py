@@ -35,7 +35,15 @@ class EndOfEvents(Exception):
 class EventBuffer:
     """At most `max_size` events, in order; its end is a state (closed, with or without an error)."""
 
-    def __init__(self, max_size: int, overflow: Overflow, overflow_timeout_seconds: float, log: Log) -> None:
+    def __init__(
+        self,
+        max_size: int,
+        overflow: Overflow,
+        overflow_timeout_seconds: float,
+        log: Log,
+        *,
+        whose: str = "the session's",
+    ) -> None:
         self._max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
         self._bound: float = max_size
         self._at_once = min(_AT_ONCE, max_size + 1)
@@ -52,7 +60,7 @@ class EventBuffer:
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
         self.interims_coalesced = self.dropped = self.size_max = 0
-        self._log = log
+        self._log, self._whose = log, whose
 
     @property
     def size(self) -> int:
@@ -173,7 +181,9 @@ class EventBuffer:
             self._pop()
             self._used -= 1
             if not self.dropped:
-                self._log.warning("the buffer of %s events is full: the oldest are dropped", self._max_size)
+                self._log.warning(
+                    "%s buffer of %s events is full: the oldest are dropped", self._whose, self._max_size
+                )
             self.dropped += 1
         elif self._overflow == "coalesce":
             if self._queue is None:  # the only pass over all events: at least `max_size` puts lie between two

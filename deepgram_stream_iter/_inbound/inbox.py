@@ -49,7 +49,8 @@ class Inbox:
 
     def lose(self, gap: AudioGapEvent) -> None:
         """Tell everybody that audio is lost."""
-        self._log.warning("audio is not transcribed, and will not be: from %s s to %s s", gap.start, gap.end)
+        to = "on" if gap.end is None else f"to {gap.end:.2f} s"
+        self._log.warning("audio is lost and not transcribed: from %.2f s %s", gap.start, to)
         self.deliver(gap)
 
     def subscribe(self, subscriber: Subscriber) -> None:

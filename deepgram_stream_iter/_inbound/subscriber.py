@@ -34,7 +34,9 @@ class Subscriber:
         check_number("overflow_timeout_seconds", overflow_timeout_seconds)
         self._log, self.kinds = log, kinds
         """The kinds it gets; empty for all."""
-        self.buffer = EventBuffer(max_buffer_size, overflow, overflow_timeout_seconds, log)
+        self.buffer = EventBuffer(
+            max_buffer_size, overflow, overflow_timeout_seconds, log, whose="a subscription's"
+        )
         self.buffer.stop_pausing()
         self._max_size: float = max_buffer_size
         self._overflow, self._timeout_seconds = overflow, overflow_timeout_seconds
