@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 Overflow: TypeAlias = Literal["coalesce", "wait", "drop_oldest", "error"]
@@ -53,7 +53,10 @@ class Reconnect:
     """How much audio that is not transcribed for good yet is kept, to be sent again."""
     catch_up_rate: float = 1.25
     """How many times faster than real time it is sent again; Deepgram takes at most 1.25."""
-    on_attempt: Callable[[ReconnectAttempt], Awaitable[object] | object] | None = None
+    # The repr of a function shows what is bound to it, and the settings are logged.
+    on_attempt: Callable[[ReconnectAttempt], Awaitable[object] | object] | None = field(
+        default=None, repr=False
+    )
     """Called, and awaited if it is async, before each attempt. What it raises ends the session as itself."""
 
     def __post_init__(self) -> None:
@@ -83,7 +86,7 @@ class Settings:
     listen: bool
     max_unsent_seconds: float
     name: str
-    on_connection: Callable[[Any], object] | None
+    on_connection: Callable[[Any], object] | None = field(repr=False)
     reconnect: Reconnect | None
 
     def __post_init__(self) -> None:
@@ -92,7 +95,7 @@ class Settings:
         check_buffer(self.max_buffer_size, self.overflow, least=0)
         if self.on_connection is not None and not callable(self.on_connection):
             raise TypeError("on_connection must be a function of the SDK's connection, plain or async")
-        for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
+        for name in (each.name for each in fields(self) if each.name.endswith("_seconds")):
             value = getattr(self, name)
             if value is not None or name not in _MAY_BE_NONE:
                 check_number(name, value)

@@ -36,7 +36,15 @@ class EndOfEvents(Exception):
 class EventBuffer:
     """At most `max_size` events, in order; its end is a state (closed, with or without an error)."""
 
-    def __init__(self, max_size: int, overflow: Overflow, overflow_timeout_seconds: float, log: Log) -> None:
+    def __init__(
+        self,
+        max_size: int,
+        overflow: Overflow,
+        overflow_timeout_seconds: float,
+        log: Log,
+        *,
+        whose: str = "the session's",
+    ) -> None:
         self._max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
         self._bound: float = max_size
         self._at_once = min(_AT_ONCE, max_size + 1)
@@ -47,12 +55,13 @@ class EventBuffer:
         self._arrivals: deque[float] = deque()  # when those in the stream arrived, or those in the rest
         self.waits = Waits()
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        """With which it was closed."""
         self._pauses_sdk = True
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
         self.interims_coalesced = self.dropped = self.size_max = 0
-        self._log = log
+        self._log, self._whose = log, whose
 
     @property
     def size(self) -> int:
@@ -118,7 +127,7 @@ class EventBuffer:
         """
         while not self._used:
             if self._rest is not None:
-                raise self._error or EndOfEvents
+                raise self.error or EndOfEvents
             self._queue = None
             await self._consumers.wait()
         if self._producers:
@@ -156,7 +165,7 @@ class EventBuffer:
             return
         rest = [self._pop() for _ in range(self._used)]
         self._rest, self._arrivals = deque(event for event, _ in rest), deque(arrived for _, arrived in rest)
-        self._used, self._error = len(rest), error
+        self._used, self.error = len(rest), error
         self._send.close()
         self._receive.close()
         self.unbound()
@@ -182,7 +191,9 @@ class EventBuffer:
             self._pop()
             self._used -= 1
             if not self.dropped:
-                self._log.warning("the buffer of %s events is full: the oldest are dropped", self._max_size)
+                self._log.warning(
+                    "%s buffer of %s events is full: the oldest are dropped", self._whose, self._max_size
+                )
             self.dropped += 1
         elif self._overflow == "coalesce":
             if self._queue is None:  # the only pass over all events: at least `max_size` puts lie between two

@@ -18,6 +18,7 @@ class SessionBase:
 
     def __init__(self, connector: Connector, settings: Settings) -> None:
         self._connector, self._settings = connector, settings
+        self._life: Life | None = None  # from the begin of its entering on
         self._entered_as: Entered | None = None
         self._audio: AudioSender | None = None
 
@@ -26,10 +27,6 @@ class SessionBase:
         """How the stream ended; None while it has not."""
         over = self._life.over if self._life is not None else None
         return over.info if over is not None else None
-
-    @property
-    def _life(self) -> Life | None:
-        return self._entered_as.life if self._entered_as is not None else None
 
     @property
     def _entered(self) -> Entered:

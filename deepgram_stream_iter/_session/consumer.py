@@ -45,7 +45,11 @@ class Consumer(Generic[E]):
 
     async def next(self) -> E:
         """Return the next event; see `StreamSession.__anext__`."""
-        event = await self._wait_for_event()
+        try:
+            event = await self._wait_for_event()
+        except Exception as error:
+            self._entered.note(error)
+            raise
         self._position.advance(event)
         return cast("E", event)  # of the kinds that were asked for
 
@@ -61,13 +65,13 @@ class Consumer(Generic[E]):
         """Return the next utterance that an event, or the end of the stream, completes."""
         while True:
             try:
-                await self.next()
+                self._position.advance(await self._wait_for_event())
+                utterance = self._position.completed
             except Exception as error:
                 utterance = self._end(error)
                 if utterance is None:
+                    self._entered.note(error)
                     raise
-            else:
-                utterance = self._position.completed
             if utterance is not None:
                 return utterance
 
@@ -80,21 +84,13 @@ class Consumer(Generic[E]):
             return await self._buffer.get()
         except EndOfEvents:
             raise StopAsyncIteration from None
-        except Exception as error:
-            self._entered.note(error)
-            raise
         finally:
             self._is_taking = False
 
     def _end(self, error: Exception) -> Utterance | None:
-        """Return an utterance that the end of the stream cuts off; None where there is none, or this is no end."""
-        over = self._entered.life.over
-        if not isinstance(error, StopAsyncIteration) and (over is None or error is not over.error):
-            return None
-        utterance = self._position.end()
-        if utterance is not None:
-            self._entered.is_error_seen = False  # it comes out after these
-        return utterance
+        """Return an utterance that the end of the stream cuts off; None where there is none, or the error is no end."""
+        is_end = isinstance(error, StopAsyncIteration) or error is self._buffer.error
+        return self._position.end() if is_end else None
 
 
 class Utterances:

@@ -27,8 +27,6 @@ class StreamSession(Receiving, Sending):
     on from there. Sending and finishing are safe from any task of the event loop in which the session was entered.
     """
 
-    _was_entered = False
-
     async def __aenter__(self) -> Self:
         """Enter as `open()` does."""
         return await self.open()
@@ -40,12 +38,11 @@ class StreamSession(Receiving, Sending):
         enters it in a `contextlib.AsyncExitStack`. Cancelling leaves no socket and no task behind.
 
         :raises ConnectError: when the handshake is refused, or not done within `connect_timeout_seconds`.
-        :raises RuntimeError: when the session was entered before.
+        :raises RuntimeError: when the session was entered before, and when `aclose()` is called meanwhile.
         """
-        if self._was_entered:
+        if self._life is not None:
             raise RuntimeError("a session can be entered once: call stream() again for another")
-        self._was_entered = True
-        life = Life(self._connector, self._settings)
+        life = self._life = Life(self._connector, self._settings)
         entered = Entered(life, self._settings)
         try:
             connection = await life.open()
@@ -69,14 +66,16 @@ class StreamSession(Receiving, Sending):
     async def aclose(self) -> None:
         """Finish, and close; does nothing where the session was not entered, and when it is called again.
 
-        With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
+        Called while `open()` still connects, it ends that. With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
         closes at once. Late events can still be iterated and are in `transcript`.
 
         :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
         :raises RuntimeError: in another event loop than that in which the session was entered.
         """
-        if self._life is not None:
+        if self._entered_as is not None:
             await self._leave(is_orderly=True)
+        elif self._life is not None:
+            await self._life.close_at_once()
 
     async def _leave(self, *, is_orderly: bool) -> None:
         entered = self._entered_here()

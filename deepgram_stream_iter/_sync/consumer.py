@@ -48,6 +48,27 @@ class CrossingConsumer(Consumer[E]):
 
     def next_here(self) -> E:
         """Return the next event; raises as `next()` does."""
+        try:
+            return self._next_pending()
+        except Exception as error:
+            self._entered.note(error)
+            raise
+
+    def next_utterance_here(self) -> Utterance:
+        """Return the next utterance; raises as `next_utterance()` does."""
+        while True:
+            try:
+                self._next_pending()
+                utterance = self._position.completed
+            except Exception as error:
+                utterance = self._end(error)
+                if utterance is None:
+                    self._entered.note(error)
+                    raise
+            if utterance is not None:
+                return utterance
+
+    def _next_pending(self) -> E:
         if not self._one_thread.acquire(blocking=False):
             raise RuntimeError("another thread is iterating this already: subscribe() for one consumer more")
         try:
@@ -60,20 +81,6 @@ class CrossingConsumer(Consumer[E]):
             return event
         finally:
             self._one_thread.release()
-
-    def next_utterance_here(self) -> Utterance:
-        """Return the next utterance; raises as `next_utterance()` does."""
-        while True:
-            try:
-                self.next_here()
-            except Exception as error:
-                utterance = self._end(error)
-                if utterance is None:
-                    raise
-            else:
-                utterance = self._position.completed
-            if utterance is not None:
-                return utterance
 
     def _bring(self) -> None:
         """Wait for an event, and have all brought that wait."""
