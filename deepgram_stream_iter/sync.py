@@ -17,9 +17,10 @@ from deepgram_stream_iter._sync.application import off_the_loop
 from deepgram_stream_iter._sync.engine import Engine
 from deepgram_stream_iter._sync.feed import Feed
 from deepgram_stream_iter._sync.session import StreamSession
+from deepgram_stream_iter._sync.subscription import Subscription
 from deepgram_stream_iter._targets import Target
 
-__all__ = ["Feed", "StreamSession", "stream"]
+__all__ = ["Feed", "StreamSession", "Subscription", "stream"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

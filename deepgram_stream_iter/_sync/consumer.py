@@ -10,12 +10,13 @@ import contextlib
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._session.consumer import Consumer, Position
 from deepgram_stream_iter._session.entered import Entered
+from deepgram_stream_iter._session.subscription import Subscription
 from deepgram_stream_iter._sync.loop_thread import LoopReleased
 from deepgram_stream_iter._transcript import Utterance
 
@@ -31,11 +32,9 @@ _TOP_UP_SECONDS = 0.05
 class CrossingConsumer(Consumer[E]):
     """Hands out the events of one buffer to one thread at a time."""
 
-    def __init__(
-        self, running: Running, entered: Entered, buffer: EventBuffer, position: Position, max_pending: int
-    ) -> None:
+    def __init__(self, running: Running, entered: Entered, buffer: EventBuffer, position: Position) -> None:
         super().__init__(entered, buffer, position)
-        self._running, self._max_pending = running, max_pending
+        self._running = running
         # Where the loop puts events: one that were the result of a call would be lost with a call that is interrupted.
         self._pending: deque[E] = deque()
         self._one_thread = threading.Lock()
@@ -74,7 +73,7 @@ class CrossingConsumer(Consumer[E]):
         try:
             if not self._pending:
                 self._bring()
-            elif self._buffer.is_full:
+            elif self._buffer.size >= self._buffer.max_size:
                 self._top_up()
             event = self._pending.popleft()
             self._position.advance(cast("AnyStreamEvent", event))
@@ -111,5 +110,13 @@ class CrossingConsumer(Consumer[E]):
             await self.take_all(self._pending)
 
     def _top_up_in_loop(self) -> None:
-        room = self._max_pending - len(self._pending)
+        room = self._buffer.max_size - len(self._pending)
         self._pending.extend(cast("list[E]", self._buffer.take_waiting(max(0, room))))
+
+
+class CrossingSubscription(Subscription[Any]):
+    """A subscription whose events are handed out in another thread."""
+
+    def consumer(self, running: Running) -> CrossingConsumer[Any]:
+        """Return its consumer there."""
+        return CrossingConsumer(running, self._entered, self._subscriber.buffer, self._position)

@@ -1,20 +1,22 @@
-"""The async session as a sync one runs it: in the loop of another thread, with one consumer there that takes all that waits."""
+"""The async session as a sync one runs it: in the loop of another thread, with consumers there that take all that waits."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING
 
-from deepgram_stream_iter._audio.sources import AudioSource
+from deepgram_stream_iter._audio.sources import AudioSource, is_plain_iterable
 from deepgram_stream_iter._errors import DeepgramStreamError, SessionClosed
-from deepgram_stream_iter._events.kinds import AnyStreamEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._life.life import Over
 from deepgram_stream_iter._life.sources import OnError
 from deepgram_stream_iter._session.feed import Feed
 from deepgram_stream_iter._session.session import StreamSession
-from deepgram_stream_iter._sync.consumer import CrossingConsumer
+from deepgram_stream_iter._settings import BufferSettings
+from deepgram_stream_iter._sync.consumer import CrossingConsumer, CrossingSubscription
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from deepgram_stream_iter._sync.running import Running
 
 NOT_ENTERED = "the session has not been entered: use `with stream(...) as session`"
@@ -34,10 +36,7 @@ class Engine(StreamSession):
 
     def consumer(self, running: Running) -> CrossingConsumer[AnyStreamEvent]:
         """Return the consumer of the session's events in another thread."""
-        buffer = self._entered.life.inbox.buffer
-        return CrossingConsumer(
-            running, self._entered, buffer, self._position, self._settings.max_buffer_size
-        )
+        return CrossingConsumer(running, self._entered, self._entered.life.inbox.buffer, self._position)
 
     def ended(self) -> Exception:
         """Return why nothing can be asked of the session any more."""
@@ -65,8 +64,14 @@ class Engine(StreamSession):
             await self._leave(is_orderly=False)
 
     async def start_feed(
-        self, source: AudioSource, *, pace: float | None, finish: bool, on_error: OnError
+        self, source: AudioSource, *, pace: float | None, finish: bool, in_thread: bool, on_error: OnError
     ) -> Feed:
-        """Feed, see `feed()`; what is no async iterable may block."""
-        in_thread = not isinstance(source, AsyncIterable)
+        """Feed, see `feed()`."""
+        in_thread = in_thread and is_plain_iterable(source)
         return self.feed(source, pace=pace, finish=finish, in_thread=in_thread, on_error=on_error)
+
+    async def start_subscription(
+        self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]
+    ) -> CrossingSubscription:
+        """Subscribe, see `subscribe()`."""
+        return CrossingSubscription(self._entered, self._new_subscriber(kinds, **settings))

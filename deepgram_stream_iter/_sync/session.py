@@ -6,24 +6,29 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from deepgram_stream_iter._adapters._protocol import LiveConnection
 from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_plain_iterable
 from deepgram_stream_iter._connection.ending import CloseInfo
-from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, TranscriptEvent
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, StreamEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError
+from deepgram_stream_iter._settings import BufferSettings
 from deepgram_stream_iter._stats import StreamStats
 from deepgram_stream_iter._sync.consumer import CrossingConsumer
 from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
 from deepgram_stream_iter._sync.feed import Feed
 from deepgram_stream_iter._sync.loop_thread import LoopReleased
 from deepgram_stream_iter._sync.running import Running
+from deepgram_stream_iter._sync.subscription import Subscription, Utterances
 from deepgram_stream_iter._transcript import Utterance
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Buffer, Self, Unpack
 
+E = TypeVar("E", bound=StreamEvent)
+F = TypeVar("F", bound=StreamEvent)
+G = TypeVar("G", bound=StreamEvent)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -107,6 +112,41 @@ class StreamSession:
             raise RuntimeError(NOT_ENTERED)
         return self._consumer.next_utterance_here()
 
+    @overload
+    def subscribe(self, **settings: Unpack[BufferSettings]) -> Subscription[AnyStreamEvent]: ...
+
+    @overload
+    def subscribe(self, kind: type[E], /, **settings: Unpack[BufferSettings]) -> Subscription[E]: ...
+
+    @overload
+    def subscribe(
+        self, kind: type[E], second: type[F], /, **settings: Unpack[BufferSettings]
+    ) -> Subscription[E | F]: ...
+
+    @overload
+    def subscribe(
+        self, kind: type[E], second: type[F], third: type[G], /, **settings: Unpack[BufferSettings]
+    ) -> Subscription[E | F | G]: ...
+
+    @overload
+    def subscribe(
+        self,
+        kind: type[StreamEvent],
+        second: type[StreamEvent],
+        third: type[StreamEvent],
+        fourth: type[StreamEvent],
+        /,
+        *kinds: type[StreamEvent],
+        **settings: Unpack[BufferSettings],
+    ) -> Subscription[AnyStreamEvent]: ...
+
+    def subscribe(self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]) -> Subscription[Any]:
+        """Return an independent consumer of the events from now on; see `StreamSession.subscribe`."""
+        if self._running is None:
+            raise RuntimeError(NOT_ENTERED)
+        subscribed = self._ask(self._engine.start_subscription, *kinds, **settings)
+        return Subscription(self._running, subscribed)
+
     @property
     def accumulated_transcript(self) -> str:
         """The text of the utterance or turn that the consumer is at; see `StreamSession.accumulated_transcript`."""
@@ -141,10 +181,13 @@ class StreamSession:
         *,
         pace: float | None = None,
         finish: bool = True,
+        in_thread: bool = True,
         on_error: OnError = "raise",
     ) -> Feed:
         """Send a source in the background, see `StreamSession.feed`; an iterable runs in a thread of its own, and may block."""
-        fed = self._ask(self._engine.start_feed, source, pace=pace, finish=finish, on_error=on_error)
+        fed = self._ask(
+            self._engine.start_feed, source, pace=pace, finish=finish, in_thread=in_thread, on_error=on_error
+        )
         return Feed(self._ask, fed)
 
     def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
@@ -220,19 +263,3 @@ class StreamSession:
         if self._running is None:
             raise RuntimeError(NOT_ENTERED)
         return self._running.call(function, *args, **kwargs)
-
-
-class Utterances:
-    """A class, since a generator would have ended with the first error."""
-
-    def __init__(self, advance: Callable[[], Utterance]) -> None:
-        self._advance = advance
-
-    def __iter__(self) -> Iterator[Utterance]:
-        return self
-
-    def __next__(self) -> Utterance:
-        try:
-            return self._advance()
-        except StopAsyncIteration:
-            raise StopIteration from None

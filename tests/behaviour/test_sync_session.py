@@ -771,7 +771,8 @@ async def test_an_error_that_nobody_has_seen(kind: str, *, is_seen: bool) -> Non
             else:
                 with pytest.raises(ConnectionLost):
                     session.close()
-            for call in (partial(list, session), session.wait_closed):
+            calls: list[Callable[[], object]] = [partial(list, session), session.wait_closed]
+            for call in calls:
                 with pytest.raises(ConnectionLost):
                     call()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter import AnyStreamEvent, StreamEvent
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._events.skips import Skips
 from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._inbound.audio_clock import AudioClock

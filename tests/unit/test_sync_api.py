@@ -13,7 +13,6 @@ from deepgram_stream_iter._session.feed import Feed
 
 ONLY_ASYNC = {
     "aclose",  # close()
-    "subscribe",  # to come
 }
 ONLY_SYNC = {
     "close",  # aclose()
@@ -53,5 +52,5 @@ def test_the_same_settings() -> None:
     assert parameters(sync.stream) == parameters(deepgram_stream_iter.stream)
     assert sync.stream.__doc__ != deepgram_stream_iter.stream.__doc__
     with pytest.raises(TypeError, match="max_bufer_size"):
-        sync.stream(any_client(), nova(), max_bufer_size=3)  # type: ignore[call-arg]
+        sync.stream(any_client(), nova(), max_bufer_size=3)  # type: ignore[arg-type]
     assert isinstance(sync.stream(target=any_client(), options=nova()), sync.StreamSession)
