@@ -64,10 +64,10 @@ class Engine(StreamSession):
             await self._leave(is_orderly=False)
 
     async def start_feed(
-        self, source: AudioSource, *, pace: float | None, finish: bool, in_thread: bool, on_error: OnError
+        self, source: AudioSource, *, pace: float | None, finish: bool, on_error: OnError
     ) -> Feed:
-        """Feed, see `feed()`."""
-        in_thread = in_thread and is_plain_iterable(source)
+        """Feed, see `feed()`; a plain iterable may block."""
+        in_thread = is_plain_iterable(source)
         return self.feed(source, pace=pace, finish=finish, in_thread=in_thread, on_error=on_error)
 
     async def start_subscription(

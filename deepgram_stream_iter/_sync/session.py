@@ -181,13 +181,10 @@ class StreamSession:
         *,
         pace: float | None = None,
         finish: bool = True,
-        in_thread: bool = True,
         on_error: OnError = "raise",
     ) -> Feed:
         """Send a source in the background, see `StreamSession.feed`; an iterable runs in a thread of its own, and may block."""
-        fed = self._ask(
-            self._engine.start_feed, source, pace=pace, finish=finish, in_thread=in_thread, on_error=on_error
-        )
+        fed = self._ask(self._engine.start_feed, source, pace=pace, finish=finish, on_error=on_error)
         return Feed(self._ask, fed)
 
     def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
