@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
 Overflow: TypeAlias = Literal["coalesce", "wait", "drop_oldest", "error"]
 DAY_SECONDS = 86_400
 _IDLE_LIMIT_SECONDS = 10
 """See https://developers.deepgram.com/docs/audio-keep-alive, as of 2026-11-21."""
 _MAY_BE_NONE = frozenset({"keepalive_seconds", "stall_timeout_seconds"})
+
+
+class BufferSettings(TypedDict, total=False):
+    """The settings of a subscription, as `stream()` describes them for the session."""
+
+    max_buffer_size: int
+    overflow: Overflow
+    overflow_timeout_seconds: float
 
 
 @dataclass(kw_only=True)

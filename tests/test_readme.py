@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import deepgram
 import pytest
 from deepgram import AsyncDeepgramClient
@@ -76,7 +77,7 @@ async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch
     code = compile(BLOCKS[name], str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if name == "sync":
         names["microphone"] = a_blocking_microphone
-        await asyncio.to_thread(eval, code, names)
+        await anyio.to_thread.run_sync(eval, code, names)
         return handled
     running = eval(code, names)  # noqa: S307  (the README's own code)
     if inspect.isawaitable(running):

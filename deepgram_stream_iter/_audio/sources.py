@@ -86,6 +86,13 @@ def check_source(source: object, *, in_thread: bool = False) -> None:
         )
 
 
+def is_plain_iterable(source: AudioSource) -> TypeGuard[Iterable[Buffer]]:
+    """Return whether a source is neither one piece, nor read, nor awaited."""
+    return not (
+        is_buffer(source) or isinstance(source, wave.Wave_read) or _is_async(source) or _is_file(source)
+    )
+
+
 async def pieces(
     source: AudioSource, read_size: int | None = None, *, in_thread: bool = False
 ) -> AsyncGenerator[Buffer, None]:
@@ -166,9 +173,14 @@ class _Iteration:
 
     def advance(self) -> object:
         """Return the next piece, or `_EXHAUSTED`."""
-        if self._iterator is None:
-            self._iterator = iter(self._source)
-        return next(self._iterator, _EXHAUSTED)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._source)
+            return next(self._iterator, _EXHAUSTED)
+        except Exception:
+            raise
+        except BaseException as error:  # SystemExit would end the event loop, where it is raised again
+            raise RuntimeError(f"a source raised {type(error).__name__} in its thread") from error
 
     def close(self) -> None:
         """Close the iterator where it can be closed, as a generator can."""

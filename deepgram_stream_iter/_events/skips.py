@@ -34,6 +34,19 @@ class Skips(NamedTuple):
         """Move a time at which something ends: what ends at a place ends before what is left out there."""
         return _rounded(seconds + self.totals[bisect_left(self.places, seconds - _ROUNDING_SECONDS)])
 
+    def window(self, start: Seconds | None, end: Seconds | None) -> tuple[Seconds | None, Seconds | None]:
+        """Move a window of audio, or what is known of it; it never ends before it begins, however short it is."""
+        start = None if start is None else self.begin(start)
+        end = None if end is None else self.end(end)
+        return start, end if start is None or end is None else max(start, end)
+
+    def sent(self, seconds: Seconds) -> Seconds:
+        """Return what `begin` and `end` were given for a time; for one in audio that was left out, the place of that."""
+        skips = range(len(self.places))
+        before = bisect_left(skips, seconds, key=lambda index: self.places[index] + self.totals[index])
+        latest = self.places[before - 1] if before else 0.0
+        return max(seconds - self.totals[before], latest)
+
 
 def _rounded(seconds: Seconds) -> Seconds:
     return round(seconds, 6)  # because sums of floats are not exact

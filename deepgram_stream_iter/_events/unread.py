@@ -103,10 +103,8 @@ def _read(fields: dict[str, Any], given: object) -> tuple[Word, ...]:
 
 
 def _after(skips: Skips, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    return tuple(
-        word._replace(
-            start=None if word.start is None else skips.begin(word.start),
-            end=None if word.end is None else skips.end(word.end),
-        )
-        for word in words
-    )
+    return tuple([_placed(word, *skips.window(word.start, word.end)) for word in words])
+
+
+def _placed(word: Word, start: Seconds | None, end: Seconds | None) -> Word:
+    return word._replace(start=start, end=end)

@@ -30,6 +30,8 @@ class AudioClock:
         self.bytes_sent = 0
         self.skips = Skips()
         """What was left out so far."""
+        self.seconds_lost: Seconds = 0.0
+        """How much of that was to be sent."""
 
     @property
     def seconds_sent(self) -> Seconds | None:
@@ -46,15 +48,22 @@ class AudioClock:
         """Count audio that is left out here; it takes audio whose bytes are time."""
         self.skips = self.skips.with_one_more(self.seconds_sent or 0.0, seconds)
 
+    def lose(self, seconds: Seconds) -> AudioGapEvent:
+        """Count audio that was to be sent here, and was not; return the event that tells of it. As `skip` does."""
+        start = self.seconds or 0.0
+        self.skip(seconds)
+        self.seconds_lost += seconds
+        return AudioGapEvent(start=round(start, 6), end=round(start + seconds, 6))
+
     def place(self, event: P) -> P:
         """Return the event with its times where the application's audio has them."""
         skips = self.skips
         if isinstance(event, TranscriptEvent):
-            start, end = _window(skips, event.start, event.end)
+            start, end = skips.window(event.start, event.end)
             duration = event.duration if start is None or end is None else round(end - start, 6)
             return skipped(event, skips, start=start, duration=duration)
         if isinstance(event, (TurnStateEvent, AudioGapEvent)):
-            start, end = _window(skips, event.start, event.end)
+            start, end = skips.window(event.start, event.end)
             return skipped(event, skips, start=start, end=end)
         if isinstance(event, SpeechStartedEvent) and event.timestamp is not None:
             return skipped(event, skips, timestamp=skips.begin(event.timestamp))
@@ -67,12 +76,3 @@ class AudioClock:
         if isinstance(event, MetadataEvent) and event.duration is not None:
             return skipped(event, skips, duration=round(event.duration + skips.totals[-1], 6))
         return event
-
-
-def _window(
-    skips: Skips, start: Seconds | None, end: Seconds | None
-) -> tuple[Seconds | None, Seconds | None]:
-    """Return where a window of audio is, which never ends before it begins."""
-    start = None if start is None else skips.begin(start)
-    end = None if end is None else skips.end(end)
-    return start, end if start is None or end is None else max(start, end)

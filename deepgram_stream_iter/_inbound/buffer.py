@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import deque
 from time import monotonic
 
@@ -44,7 +45,7 @@ class EventBuffer:
         *,
         whose: str = "the session's",
     ) -> None:
-        self._max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
+        self.max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
         self._bound: float = max_size
         self._at_once = min(_AT_ONCE, max_size + 1)
         self._send, self._receive = anyio.create_memory_object_stream[AnyStreamEvent](math.inf)
@@ -65,7 +66,7 @@ class EventBuffer:
     @property
     def size(self) -> int:
         """The events that wait; one that waits for room itself is not among them."""
-        return min(self._used, self._max_size) if self._pauses_sdk else self._used
+        return min(self._used, self.max_size) if self._pauses_sdk else self._used
 
     @property
     def is_closed(self) -> bool:
@@ -106,7 +107,7 @@ class EventBuffer:
             is `error`.
         """
         if self.is_full and self._overflow == "error":
-            raise _overflow(f"the buffer of {self._max_size} events was full and overflow is 'error'")
+            raise _overflow(f"the buffer of {self.max_size} events was full and overflow is 'error'")
         if not self.is_full:
             await asyncio.sleep(0)
             return
@@ -115,7 +116,7 @@ class EventBuffer:
                 await self._producers.wait()
         if self.is_full:
             raise _overflow(
-                f"the buffer of {self._max_size} events was full, and nobody took one for"
+                f"the buffer of {self.max_size} events was full, and nobody took one for"
                 f" {self._timeout_seconds} s (overflow_timeout_seconds)"
             )
 
@@ -133,11 +134,20 @@ class EventBuffer:
             self._producers.wake()
         return self._take()
 
-    def take_waiting(self) -> list[AnyStreamEvent]:
-        """Return all events that wait, without waiting for one."""
+    def take_waiting(self, at_most: int = sys.maxsize) -> list[AnyStreamEvent]:
+        """Return all events that wait, or the first of them, without waiting for one."""
         if self._producers:
             self._producers.wake()
-        return [self._take() for _ in range(self._used)]
+        return [self._take() for _ in range(min(self._used, at_most))]
+
+    def take_rest(self) -> list[AnyStreamEvent]:
+        """Return all events that are left in a buffer that was closed, in any thread.
+
+        :raises EndOfEvents: when there are none; where the buffer was closed with an error, that error.
+        """
+        if not self._used:
+            raise self.error or EndOfEvents
+        return self.take_waiting()
 
     def stop_pausing(self) -> None:
         """Keep everything from now on, past the bound where need be; the policies that drop or raise go on."""
@@ -182,13 +192,13 @@ class EventBuffer:
             self._used -= 1
             if not self.dropped:
                 self._log.warning(
-                    "%s buffer of %s events is full: the oldest are dropped", self._whose, self._max_size
+                    "%s buffer of %s events is full: the oldest are dropped", self._whose, self.max_size
                 )
             self.dropped += 1
         elif self._overflow == "coalesce":
             if self._queue is None:  # the only pass over all events: at least `max_size` puts lie between two
                 self._queue = CoalescingQueue(self._send, self._receive, self._arrivals)
-            coalesced = self._queue.coalesce(self._used - self._max_size)
+            coalesced = self._queue.coalesce(self._used - self.max_size)
             self._used -= coalesced
             self.interims_coalesced += coalesced
         self.size_max = max(self.size_max, self.size)

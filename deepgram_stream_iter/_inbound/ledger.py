@@ -26,7 +26,8 @@ class Ledger:
         self.events_by_kind: Counter[str] = Counter()
         self.request_id = ""
         self.metadata: MetadataEvent | None = None
-        self.audio_seconds_finalized = self.audio_seconds_lost = 0.0
+        self.audio_seconds_finalized = 0.0
+        self._lost_after_sending = 0.0  # seconds of audio
         self._transcribed_seconds = 0.0  # where the last result ends, final or not
         self.latency_seconds_max: float | None = None
         self._final_texts: list[str] = []
@@ -59,7 +60,10 @@ class Ledger:
             if isinstance(event, MetadataEvent):
                 self.metadata = event
         elif isinstance(event, AudioGapEvent) and event.end is not None:
-            self.audio_seconds_lost += event.end - event.start
+            # Nothing where the audio was lost before it was sent, which the clock has counted.
+            self._lost_after_sending += self._clock.skips.sent(event.end) - self._clock.skips.sent(
+                event.start
+            )
 
     @property
     def events(self) -> int:
@@ -69,8 +73,13 @@ class Ledger:
     @property
     def latency_seconds(self) -> float | None:
         """How far the transcript is behind the audio, as Deepgram measures it: the audio cursor less the transcript cursor."""
-        seconds = self._clock.seconds
-        return None if seconds is None else max(0.0, seconds - self._transcribed_seconds)
+        sent = self._clock.seconds_sent
+        return None if sent is None else max(0.0, sent - self._clock.skips.sent(self._transcribed_seconds))
+
+    @property
+    def audio_seconds_lost(self) -> float:
+        """The audio of all gaps whose length is known, each second once, without what the application left out."""
+        return self._clock.seconds_lost + self._lost_after_sending
 
     def end_of_open_turn(self) -> EndOfTurnEvent | None:
         """Return the end of the turn that the end of the stream cuts off; None when no turn is open."""

@@ -140,12 +140,10 @@ class AudioSender:
 
     def _lose(self, size: int) -> None:
         """Tell of audio that was put and taken out again; the clock goes on without it."""
-        start = self._clock.seconds
-        if self._format is None or start is None:
+        if self._format is None:
             gap = AudioGapEvent(start=self._inbox.ledger.audio_seconds_finalized, end=None)
         else:
-            self._clock.skip(self._format.seconds(size))
-            gap = AudioGapEvent(start=start, end=self._clock.seconds)
+            gap = self._clock.lose(self._format.seconds(size))
         self._inbox.lose(gap)
 
     async def _pieces(self, source: AudioSource, *, in_thread: bool = False) -> AsyncGenerator[Buffer, None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._recovery.memory import OPAQUE_BYTES_PER_SECOND
+from deepgram_stream_iter._settings import DAY_SECONDS
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -25,13 +26,13 @@ class Unsent:
     """Keeps pieces in their order, at most `limit_seconds` of them; where that is too little, the oldest go."""
 
     def __init__(self, audio_format: RawFormat | None, limit_seconds: float) -> None:
-        # A cut has to fall between two samples.
-        self._block_size = audio_format.block_size if audio_format else 1
-        self._is_raw = audio_format is not None
-        limit = (
-            audio_format.size(limit_seconds) if audio_format else int(limit_seconds * OPAQUE_BYTES_PER_SECOND)
+        limit_seconds = min(limit_seconds, DAY_SECONDS)  # because an endless one is no number of bytes
+        self._format = audio_format
+        self._limit = (
+            max(audio_format.size(limit_seconds), audio_format.block_size)
+            if audio_format
+            else int(limit_seconds * OPAQUE_BYTES_PER_SECOND)
         )
-        self._limit = max(limit, self._block_size)
         self._pieces: deque[bytes] = deque()
         self._size = self._lost = 0  # bytes
         self._lock = threading.Lock()
@@ -41,14 +42,18 @@ class Unsent:
 
     def put(self, piece: Buffer) -> None:
         """Keep a copy of a piece, because whoever has recorded it uses its memory again."""
+        copy = memoryview(piece).tobytes()
+        if not copy:
+            return
         with self._lock:
-            self._pieces.append(memoryview(piece).tobytes())
-            self._size += len(self._pieces[-1])
-            while self._size > self._limit and len(self._pieces) > 1:
-                self._lose(len(self._pieces[0]))
-            if self._is_raw:
+            self._pieces.append(copy)
+            self._size += len(copy)
+            if self._format is not None:
                 excess = max(self._size - self._limit, 0)
-                self._lose(excess + -(self._lost + excess) % self._block_size)
+                self._lose(excess + -excess % self._format.block_size)  # whole samples
+            else:
+                while self._size > self._limit and len(self._pieces) > 1:
+                    self._lose(len(self._pieces[0]))
 
     def take(self) -> Taken | None:
         """Return the next audio, and what was lost before it; None where there is none."""

@@ -14,6 +14,8 @@ from deepgram_stream_iter._settings import Settings
 class SessionBase:
     """A session that may have been entered; until then it needs no event loop."""
 
+    _not_entered = "the session has not been entered: use `async with stream(...) as session`"
+
     def __init__(self, connector: Connector, settings: Settings) -> None:
         self._connector, self._settings = connector, settings
         self._life: Life | None = None  # from the begin of its entering on
@@ -33,7 +35,7 @@ class SessionBase:
         :raises RuntimeError: before the session is entered.
         """
         if self._entered_as is None:
-            raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
+            raise RuntimeError(self._not_entered)
         return self._entered_as
 
     def _entered_here(self) -> Entered:

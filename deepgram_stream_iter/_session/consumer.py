@@ -58,11 +58,7 @@ class Consumer(Generic[E]):
 
         Cancelling loses none: they are moved in one step, and not returned.
         """
-        try:
-            first = await self._wait_for_event()
-        except Exception as error:
-            self._entered.note(error)
-            raise
+        first = await self._wait_for_event()
         into.extend(cast("list[E]", [first, *self._buffer.take_waiting()]))
 
     async def next_utterance(self) -> Utterance:
@@ -72,7 +68,7 @@ class Consumer(Generic[E]):
                 self._position.advance(await self._wait_for_event())
                 utterance = self._position.completed
             except Exception as error:
-                utterance = self._position.end() if self._is_end(error) else None
+                utterance = self._end(error)
                 if utterance is None:
                     self._entered.note(error)
                     raise
@@ -91,8 +87,10 @@ class Consumer(Generic[E]):
         finally:
             self._is_taking = False
 
-    def _is_end(self, error: Exception) -> bool:
-        return isinstance(error, StopAsyncIteration) or error is self._buffer.error
+    def _end(self, error: Exception) -> Utterance | None:
+        """Return an utterance that the end of the stream cuts off; None where there is none, or the error is no end."""
+        is_end = isinstance(error, StopAsyncIteration) or error is self._buffer.error
+        return self._position.end() if is_end else None
 
 
 class Utterances:

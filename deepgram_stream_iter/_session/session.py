@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from deepgram_stream_iter._adapters._protocol import LiveConnection
 from deepgram_stream_iter._life.life import Life
@@ -15,6 +15,8 @@ from deepgram_stream_iter._stats import StreamStats
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_FOR_WITH = "programs without an event loop use `with` and `for` with stream() of deepgram_stream_iter.sync"
 
 
 class StreamSession(Receiving, Sending):
@@ -87,6 +89,17 @@ class StreamSession(Receiving, Sending):
         if is_orderly and life.over is not None and life.over.error is not None and not entered.is_error_seen:
             entered.is_error_seen = True
             raise life.over.error
+
+    # By mistake
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"this session is entered with `async with`; {_FOR_WITH}")
+
+    def __exit__(self, *_: object) -> NoReturn:
+        raise TypeError(f"this session is left by `async with`; {_FOR_WITH}")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"this session is iterated with `async for`; {_FOR_WITH}")
 
     # What there is to know
 

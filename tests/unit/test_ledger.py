@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.audio_clock import AudioClock
 from deepgram_stream_iter._inbound.ledger import Ledger
@@ -104,3 +105,46 @@ def test_the_open_turn(events: list[AnyStreamEvent], open_text: str | None) -> N
     """A turn that has begun and not ended is ended by the end of the stream, unconfirmed, with its last text."""
     end = kept(events).end_of_open_turn()
     assert (end and (end.transcript, end.confirmed)) == (None if open_text is None else (open_text, False))
+
+
+def clock_at(seconds: float) -> AudioClock:
+    """Make a clock that so much audio has gone past."""
+    clock = AudioClock()
+    clock.format = RawFormat(sample_rate=1000, block_size=2)
+    clock.bytes_sent = round(seconds * 2000)
+    return clock
+
+
+def test_latency_is_of_audio_that_was_sent() -> None:
+    """What was left out is nothing that Deepgram is behind with, whether its results come before or after."""
+    clock = clock_at(2.0)
+    ledger = Ledger(clock)
+    clock.skip(10.0)
+    ledger.record(clock.place(final("one", 0.5)))
+    assert ledger.latency_seconds == pytest.approx(0.5)
+    assert ledger.latency_seconds_max == pytest.approx(0.5)
+    ledger.record(clock.place(final("two", 1.0)))
+    assert ledger.latency_seconds == 0.0
+    clock.bytes_sent += 2000
+    assert ledger.latency_seconds == pytest.approx(1.0)
+    ledger.record(clock.place(final("three", 1.5)))
+    assert ledger.latency_seconds == pytest.approx(0.5)
+    assert ledger.latency_seconds_max == pytest.approx(0.5)
+    assert ledger.audio_seconds_finalized == 12.5
+
+
+def test_what_was_left_out_is_not_lost() -> None:
+    """Lost is the audio of a gap, whatever was left out in it; and what was lost in it before counts once."""
+    clock = clock_at(2.0)
+    ledger = Ledger(clock)
+    clock.skip(10.0)
+    clock.bytes_sent += 2000
+    lost = clock.lose(0.5)
+    assert lost == StreamEvent.AudioGap(start=13.0, end=13.5)
+    ledger.record(lost)
+    assert ledger.audio_seconds_lost == pytest.approx(0.5)
+    clock.bytes_sent += 2000
+    ledger.record(clock.place(StreamEvent.AudioGap(start=1.5, end=3.5)))
+    assert ledger.audio_seconds_lost == pytest.approx(2.5)
+    ledger.record(StreamEvent.AudioGap(start=14.5))
+    assert ledger.audio_seconds_lost == pytest.approx(2.5)
