@@ -207,5 +207,5 @@ class EventBuffer:
 def _overflow(what: str) -> BufferOverflow:
     return BufferOverflow(
         f"{what}. Consume while sending: hand the audio to feed() and iterate, or give stream() a larger"
-        " max_buffer_size."
+        " max_buffer_size; 0 where only handlers and subscriptions take the events."
     )

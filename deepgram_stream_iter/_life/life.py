@@ -292,5 +292,7 @@ class Life:
             self.connection.finish_with(end)
         self.sources.stop()
         self._opened.set()
-        how = "not connected" if self.connection is None else f"closed by the {info.initiator}"
-        self.log.info("%s%s%s", how, "" if code is None else f" with code {code}", because_of(error))
+        how = "closed" if self.connection is not None else "not connected"
+        if error is None and self.connection is not None:  # else the error says it
+            how += f" by the {info.initiator}" + ("" if code is None else f" with code {code}")
+        self.log.info("%s%s", how, because_of(error))

@@ -93,7 +93,8 @@ class Receiving(SessionBase):
 
         It has a buffer of its own, and delays nobody, because it never pauses the SDK: what `overflow` cannot take out
         of a full buffer goes past its bound, until that has lasted for `overflow_timeout_seconds`. Then, and at once with
-        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on.
+        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on. The session's own buffer
+        fills too: where nobody iterates the session itself, give `stream()` a `max_buffer_size` of 0.
 
         :raises TypeError: for what is no kind of event.
         :raises ValueError: for a setting out of its range.

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from conftest import FRAME, Connect, any_client, flux, nova, on_message
+from conftest import FRAME, Connect, any_client, flux, nova
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -553,19 +553,20 @@ async def test_two_tasks_on_one_subscription(connect: Connect) -> None:
         assert said([await first]) == said([await of_the_session]) == ["mine"]
 
 
-async def test_a_cancelled_wait_loses_no_event(kind: str, connect: Connect) -> None:
+async def test_a_cancelled_wait_loses_no_event(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that arrives in the tick in which the wait for it is cancelled is handed out to the next one."""
     async with DeepgramServer() as server, connect(server, nova()) as session:
         subscription = session.subscribe()
         waiting = asyncio.ensure_future(anext(subscription))
         await anyio.lowlevel.checkpoint()
-        loop = asyncio.get_running_loop()
-        # Ours has put the event already; a sync client's thread puts it into the queue of the loop before this.
-        on_message(
-            session.connection,
-            kind,
-            lambda _: waiting.cancel() if kind == "async" else loop.call_soon_threadsafe(waiting.cancel),
-        )
+        buffer = subscription._subscriber.buffer
+        put = buffer.put
+
+        def put_and_cancel(event: AnyStreamEvent) -> None:
+            put(event)
+            waiting.cancel()
+
+        monkeypatch.setattr(buffer, "put", put_and_cancel)
         await say(server, final("final"))
         with pytest.raises(asyncio.CancelledError):
             await waiting
