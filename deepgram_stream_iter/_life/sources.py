@@ -50,9 +50,18 @@ class Sources:
         """Run a source."""
         self._tasks.start(partial(self._run, source))
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run what sends and must not raise; it is cancelled like a source."""
-        self._tasks.start(function)
+    def run(self, function: Callable[[], Awaitable[None]]) -> Signal:
+        """Run what sends and must not raise; return what is set when it has ended. It is cancelled like a source."""
+        ended = Signal()
+
+        async def run() -> None:
+            try:
+                await function()
+            finally:
+                ended.set()
+
+        self._tasks.start(run)
+        return ended
 
     def stop(self) -> None:
         """Cancel all; what they raise from now on does not cost the tail."""
