@@ -37,6 +37,7 @@ class Sources:
     def __init__(self, finish: Callable[[], None], abort: Callable[[], None]) -> None:
         self._finish, self._abort = finish, abort
         self._tasks = Tasks()
+        self._sources: set[Source] = set()  # that run
         self._is_stopped = False
         self.error: Exception | None = None
         """Of the first source that failed, which is the error of the stream."""
@@ -48,6 +49,7 @@ class Sources:
 
     def start(self, source: Source) -> None:
         """Run a source."""
+        self._sources.add(source)
         self._tasks.start(partial(self._run, source))
 
     def run(self, function: Callable[[], Awaitable[None]]) -> Signal:
@@ -66,6 +68,8 @@ class Sources:
     def stop(self) -> None:
         """Cancel all; what they raise from now on does not cost the tail."""
         self._is_stopped = True
+        for source in self._sources:  # nobody waits for one that cannot be cancelled
+            source.ended.set()
         self._tasks.cancel()
 
     async def _run(self, source: Source) -> None:
@@ -85,6 +89,7 @@ class Sources:
                 self._finish()
         finally:
             source.ended.set()
+            self._sources.discard(source)
 
     def _failed(self, source: Source, error: Exception) -> None:
         source.error = error
