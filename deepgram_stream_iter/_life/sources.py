@@ -37,6 +37,7 @@ class Sources:
     def __init__(self, finish: Callable[[], None], abort: Callable[[], None]) -> None:
         self._finish, self._abort = finish, abort
         self._tasks = Tasks()
+        self._sources: set[Source] = set()  # that run
         self._is_stopped = False
         self.error: Exception | None = None
         """Of the first source that failed, which is the error of the stream."""
@@ -48,15 +49,27 @@ class Sources:
 
     def start(self, source: Source) -> None:
         """Run a source."""
+        self._sources.add(source)
         self._tasks.start(partial(self._run, source))
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run what sends and must not raise; it is cancelled like a source."""
-        self._tasks.start(function)
+    def run(self, function: Callable[[], Awaitable[None]]) -> Signal:
+        """Run what sends and must not raise; return what is set when it has ended. It is cancelled like a source."""
+        ended = Signal()
+
+        async def run() -> None:
+            try:
+                await function()
+            finally:
+                ended.set()
+
+        self._tasks.start(run)
+        return ended
 
     def stop(self) -> None:
         """Cancel all; what they raise from now on does not cost the tail."""
         self._is_stopped = True
+        for source in self._sources:  # nobody waits for one that cannot be cancelled
+            source.ended.set()
         self._tasks.cancel()
 
     async def _run(self, source: Source) -> None:
@@ -76,6 +89,7 @@ class Sources:
                 self._finish()
         finally:
             source.ended.set()
+            self._sources.discard(source)
 
     def _failed(self, source: Source, error: Exception) -> None:
         source.error = error

@@ -29,6 +29,8 @@ class Outbox:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: Connection | None = None  # the last one there was
+        self.bytes_taken = 0
+        """The audio that was given to a connection, or waits for one: all that goes out, or would have."""
         self._state: _State = "paused"
         self._admission: Admission | None = None  # to the memory, where the session reconnects
         self._changed = Waiters()  # for a change of any of this
@@ -62,10 +64,14 @@ class Outbox:
         """
         if self._admission is None:
             self.check_open()
+            self.bytes_taken += len(
+                frame
+            )  # before, because the socket sends what a cancelled send has given to it
             await self._open_connection.send(frame)
             return
         time = await self._wait_for_room(self._admission, len(frame))
         self.check_open()
+        self.bytes_taken += len(frame)
         self._admission.add(frame, time)
         if self._state in ("caught up", "live"):
             connection = self._open_connection

@@ -79,8 +79,6 @@ class AudioSender:
         :raises TypeError: as `check` does, before anything is sent; later for a piece of the source.
         :raises ValueError: as `check` does, before anything is sent.
         """
-        if self._unsent or self._unsent_lock.locked():
-            await self.send_unsent()
         if is_buffer(source):  # which needs no generator
             self._checks.check(source, is_head=self._clock.bytes_sent == 0)
             await self._send(source, pacer)
@@ -91,41 +89,55 @@ class AudioSender:
                 await self._send(piece, pacer)
 
     async def feed(
-        self, source: AudioSource, pacer: Pacer | None, *, in_thread: bool = False
+        self,
+        source: AudioSource,
+        pacer: Pacer | None,
+        *,
+        in_thread: bool = False,
+        fails_in_order: bool = False,
     ) -> DeepgramStreamError | None:
-        """Do the same in the background; return the error of a stream that took no more. What the source raises is raised."""
-        async with aclosing(self._pieces(source, in_thread=in_thread)) as stream_of_pieces:
-            async for piece in stream_of_pieces:
-                try:
-                    await self._send(piece, pacer)
-                except DeepgramStreamError as error:
-                    return error  # the iteration raises it
+        """Do the same in the background, with what was put before, and in between.
+
+        Return the error of a stream that took no more. What the source raises is raised; with `fails_in_order` behind what
+        was put before.
+        """
+        await self.try_to_send_unsent()
+        try:
+            async with aclosing(self._pieces(source, in_thread=in_thread)) as stream_of_pieces:
+                async for piece in stream_of_pieces:
+                    try:
+                        await self._send(piece, pacer)
+                    except DeepgramStreamError as error:
+                        return error  # the iteration raises it
+        except Exception:
+            if fails_in_order:
+                await self.try_to_send_unsent()
+            raise
         await self.try_to_send_unsent()
         return None
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether audio that was put is not sent yet."""
+        return bool(self._unsent) or self._unsent_lock.locked()
+
     def put(self, piece: Buffer) -> None:
-        """Keep a piece until `send_unsent`; any thread may call this.
+        """Keep a piece until `try_to_send_unsent`; any thread may call this.
 
         :raises TypeError: :raises ValueError: as `AudioChecks.check` does.
         """
         self._checks.check(piece, is_head=not (self._clock.bytes_sent or self._unsent))
         self._unsent.put(piece)
 
-    async def send_unsent(self) -> None:
-        """Send what was put, and return when all of it is sent.
-
-        :raises DeepgramStreamError: as `Outbox.send` does.
-        """
-        async with self._unsent_lock:
-            while (taken := self._unsent.take()) is not None:
-                if taken.lost_bytes:
-                    self._lose(taken.lost_bytes)
-                await self._send(taken.piece, None)
-
     async def try_to_send_unsent(self) -> None:
-        """Do the same, as far as the stream takes it; where it does not, the iteration tells."""
+        """Send what was put, as far as the stream takes it; where it does not, the iteration tells. Cancelling loses a piece."""
         with contextlib.suppress(DeepgramStreamError):
-            await self.send_unsent()
+            async with self._unsent_lock:
+                while (taken := self._unsent.take()) is not None:
+                    async with self._lock:
+                        if taken.lost_bytes:
+                            self._lose(taken.lost_bytes)
+                        await self._send_frames(taken.piece)
 
     async def skip(self, seconds: float) -> None:
         """Count audio that is left out here, after all that came before.
@@ -134,7 +146,6 @@ class AudioSender:
         """
         if self._format is None:
             raise ValueError(f"skip() needs {_RAW}")
-        await self.send_unsent()
         async with self._lock:
             self._clock.skip(seconds)
 
@@ -158,15 +169,22 @@ class AudioSender:
         # The frames of a piece stay together, unless they are paced: others need not wait for all of them.
         if pacer is None or self._format is None:
             async with self._lock:
-                for frame in self._cutter.cut(piece):
-                    self._in_a_row += 1
-                    if self._in_a_row % _IN_A_ROW == 0:
-                        await asyncio.sleep(0)  # a source that is always ready must not starve the listener
-                    await self._outbox.send(frame)
-                    self._clock.bytes_sent += len(frame)
+                await self._send_frames(piece)
             return
         for frame in self._cutter.cut(piece):
             await anyio.sleep_until(pacer.due(self._format.seconds(len(frame))))
             async with self._lock:
-                await self._outbox.send(frame)
-                self._clock.bytes_sent += len(frame)
+                await self._send_frame(frame)
+
+    async def _send_frames(self, piece: Buffer) -> None:
+        for frame in self._cutter.cut(piece):
+            self._in_a_row += 1
+            if self._in_a_row % _IN_A_ROW == 0:
+                await asyncio.sleep(0)  # a source that is always ready must not starve the listener
+            await self._send_frame(frame)
+
+    async def _send_frame(self, frame: bytes) -> None:
+        try:
+            await self._outbox.send(frame)
+        finally:
+            self._clock.bytes_sent = self._outbox.bytes_taken

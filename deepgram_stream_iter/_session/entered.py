@@ -36,7 +36,7 @@ class Entered:
                 " `from deepgram_stream_iter.sync import stream`"
             )
 
-    def call_soon(self, function: Callable[[], None]) -> None:
+    def call_soon(self, function: Callable[[], object]) -> None:
         """Call a function on that event loop; any thread may call this.
 
         :raises SessionClosed: when that loop has ended.

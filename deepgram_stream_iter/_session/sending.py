@@ -14,6 +14,7 @@ from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_bu
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError, Source
+from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
@@ -27,6 +28,7 @@ class Sending(SessionBase):
     """What the application sends; safe from any task of the session's event loop."""
 
     _feed: Feed | None = None  # the last one
+    _unsent_sent: Signal | None = None  # is set when what `send_nowait()` was given is sent
 
     async def send(self, audio: AudioSource, *, pace: float | None = None) -> None:
         """Send audio: a bytes-like object, or an iterable or async iterable of them.
@@ -48,6 +50,7 @@ class Sending(SessionBase):
         check_source(audio)
         try:
             entered.life.outbox.check_open()
+            await self._wait_for_unsent()
             await self._sender.send_all(audio, self._sender.pacer(pace))
         except Exception as error:
             entered.note(error)
@@ -71,7 +74,7 @@ class Sending(SessionBase):
             raise TypeError(f"send_nowait() takes one bytes-like piece of audio, not {type(audio).__name__}")
         entered.life.outbox.check_open()
         self._sender.put(audio)
-        entered.call_soon(partial(entered.life.sources.run, self._sender.try_to_send_unsent))
+        entered.call_soon(self._send_unsent)
 
     async def skip(self, seconds: float) -> None:
         """Count audio that is left out here (behind a VAD gate, while muted): all later times are where the source has them.
@@ -87,6 +90,7 @@ class Sending(SessionBase):
         check_number("seconds", seconds)
         with entered.noting_errors():
             entered.life.outbox.check_open()
+            await self._wait_for_unsent()
             await self._sender.skip(seconds)
 
     def feed(
@@ -123,7 +127,7 @@ class Sending(SessionBase):
             )
         sender, pacer = self._sender, self._sender.pacer(pace)
         sender.check(source, in_thread=in_thread)
-        send = partial(sender.feed, source, pacer, in_thread=in_thread)
+        send = partial(sender.feed, source, pacer, in_thread=in_thread, fails_in_order=on_error == "finish")
         fed = Source(send=send, finishes=finish, on_error=on_error)
         entered.life.sources.start(fed)
         self._feed = Feed(entered, fed)
@@ -139,8 +143,9 @@ class Sending(SessionBase):
         """
         entered = self._only_on("v1", "Finalize", "use force_end_turn()")
         with entered.noting_errors():
-            await self._sender.send_unsent()
-            return await entered.life.requests.finalize(timeout_seconds)
+            with anyio.move_on_after(timeout_seconds) as waiting:
+                await self._wait_for_unsent()
+            return None if waiting.cancelled_caught else await entered.life.requests.finalize(timeout_seconds)
 
     async def configure(self, **changes: object) -> ConfiguredEvent:
         """Change settings of the running stream: the fields of Deepgram's `Configure` message.
@@ -167,6 +172,7 @@ class Sending(SessionBase):
                 " or newer"
             )
         with entered.noting_errors():
+            await self._wait_for_unsent()
             return await entered.life.requests.configure(changes)
 
     async def keep_alive(self) -> None:
@@ -203,11 +209,9 @@ class Sending(SessionBase):
         :raises RuntimeError: before the session is entered, and in another event loop than that one.
         """
         life = self._entered_here().life
-        try:
-            if self._audio is not None:
-                with anyio.move_on_after(self._settings.finish_timeout_seconds):
-                    await self._audio.try_to_send_unsent()
-        finally:
+        if self._audio is not None and self._audio.has_unsent:
+            life.sources.run(self._finish_after_unsent)  # in a task of its own, see `_wait_for_unsent`
+        else:
             life.request_finish()
         return (await life.wait_closed()).info
 
@@ -229,8 +233,26 @@ class Sending(SessionBase):
 
     async def _control(self, entered: Entered, kind: str) -> None:
         with entered.noting_errors():
-            await self._sender.send_unsent()
+            await self._wait_for_unsent()
             await entered.life.outbox.send_control(kind)
+
+    async def _wait_for_unsent(self) -> None:
+        """Wait until what `send_nowait()` was given is sent: in a task of its own, so that cancelling loses none of it."""
+        if self._sender.has_unsent:
+            await self._send_unsent().wait()
+
+    def _send_unsent(self) -> Signal:
+        """Have it sent, by one task at a time; return what is set when it is."""
+        if self._unsent_sent is None or self._unsent_sent.is_set:
+            self._unsent_sent = self._entered.life.sources.run(self._sender.try_to_send_unsent)
+        return self._unsent_sent
+
+    async def _finish_after_unsent(self) -> None:
+        try:
+            with anyio.move_on_after(self._settings.finish_timeout_seconds):
+                await self._sender.try_to_send_unsent()
+        finally:
+            self._entered.life.request_finish()
 
     def _only_on(self, endpoint: str, kind: str, instead: str) -> Entered:
         entered = self._entered_here()
