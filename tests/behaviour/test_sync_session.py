@@ -25,7 +25,6 @@ from conftest import (
     legacy_only,
     nova,
     on_message,
-    whole_text,
 )
 
 from deepgram_stream_iter import (
