@@ -66,8 +66,9 @@ class StreamSession(Receiving, Sending):
     async def aclose(self) -> None:
         """Finish, and close; does nothing where the session was not entered, and when it is called again.
 
-        Called while `open()` still connects, it ends that. With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
-        closes at once. Late events can still be iterated and are in `transcript`.
+        Called while `open()` still connects, it ends that. With `listen=False` only detach. Takes as long as `finish()`,
+        and 2 s at most when it closes at once; cancelling closes at once. Late events can still be iterated and are in
+        `transcript`.
 
         :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
         :raises RuntimeError: in another event loop than that in which the session was entered.
@@ -110,7 +111,7 @@ class StreamSession(Receiving, Sending):
 
     @property
     def connection(self) -> LiveConnection:
-        """The SDK's own connection; after a reconnection another one, on which nobody has registered yet.
+        """The SDK's own connection; after a reconnection another one, on which `on_connection` registers your handlers anew.
 
         :raises RuntimeError: before the session is entered.
         """
