@@ -49,7 +49,7 @@ class Subscription(Generic[T]):
     def utterances(self) -> Iterator[Utterance]:
         """Iterate whole utterances or turns instead of events; see `StreamSession.utterances`."""
         self._subscribed.utterances()  # keeps the words from now on
-        return Utterances(self._consumer.next_utterance_here)
+        return Utterances(self._next_utterance)
 
     @property
     def accumulated_transcript(self) -> str:
@@ -60,6 +60,9 @@ class Subscription(Generic[T]):
         """Get no more events; those that wait can still be iterated. May be called again."""
         with contextlib.suppress(LoopReleased):  # then there are no more events
             self._running.call_soon(self._subscribed.close)
+
+    def _next_utterance(self) -> Utterance:
+        return self._consumer.next_utterance_here()  # keeps the subscription alive as long as the iterator
 
 
 class Utterances:
