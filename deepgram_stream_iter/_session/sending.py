@@ -14,7 +14,7 @@ from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError, Source
 from deepgram_stream_iter._loop.signal import Signal
-from deepgram_stream_iter._options import check_number
+from deepgram_stream_iter._options import DAY_SECONDS, check_number
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
@@ -86,7 +86,7 @@ class Sending(SessionBase):
         :raises SessionClosed: as `send()` does.
         """
         entered = self._entered_here()
-        check_number("seconds", seconds)
+        check_number("seconds", seconds, most=DAY_SECONDS)
         with entered.noting_errors():
             entered.life.outbox.check_open()
             await self._wait_for_unsent()
