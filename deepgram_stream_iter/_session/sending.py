@@ -18,7 +18,7 @@ from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
-from deepgram_stream_iter._settings import check_number
+from deepgram_stream_iter._settings import DAY_SECONDS, check_number
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -87,7 +87,7 @@ class Sending(SessionBase):
         :raises SessionClosed: as `send()` does.
         """
         entered = self._entered_here()
-        check_number("seconds", seconds)
+        check_number("seconds", seconds, most=DAY_SECONDS)
         with entered.noting_errors():
             entered.life.outbox.check_open()
             await self._wait_for_unsent()

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgram_stream_iter import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._adapters.decode import decode
 from deepgram_stream_iter._audio.format import RawFormat
+from deepgram_stream_iter._events.kinds import TranscriptEvent
 from deepgram_stream_iter._events.skips import Skips
+from deepgram_stream_iter._events.unread import changed, last_word
 from deepgram_stream_iter._events.words import Word
 from deepgram_stream_iter._inbound.audio_clock import AudioClock
+from deepgram_stream_iter.testing import SpokenWord, messages
 
 RATE = 100
 """A sample of 10 ms is far longer than what Deepgram rounds its times by."""
@@ -131,3 +140,46 @@ def test_words_without_times() -> None:
     words = (Word("a"), Word("b", start=1.5), Word("c", end=1.5), Word("d", start=-1.0, end=-1.0))
     event = clock_of(SKIPPED)[0].place(StreamEvent.Transcript(words=words))
     assert event.words == (Word("a"), Word("b", start=11.5), Word("c", end=11.5), words[3])
+
+
+def unread() -> TranscriptEvent:
+    """Make an event behind a skip, whose words nobody has read: one ends where that is, one begins there."""
+    words = [SpokenWord("one", 0.5, 1.0), SpokenWord("two", 1.0, 1.5)]
+    event = clock_of(SKIPPED)[0].place(decode(messages.results(start=0.5, duration=1.0, words=words)))
+    assert isinstance(event, TranscriptEvent)
+    assert "words" not in vars(event)
+    return event
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [
+        lambda event: event,
+        copy.copy,
+        copy.deepcopy,
+        lambda event: pickle.loads(pickle.dumps(event)),  # noqa: S301  (its own)
+        changed,
+        lambda event: dataclasses.replace(event, speech_final=True),
+        lambda event: dataclasses.replace(dataclasses.replace(copy.copy(event)), is_final=True),
+        lambda event: StreamEvent.from_dict(event.to_dict()),
+    ],
+    ids=["itself", "copy", "deepcopy", "pickle", "changed", "replace", "replace twice", "plain"],
+)
+@pytest.mark.parametrize("is_read", [False, True])
+def test_words_that_are_read_later(duplicate: Callable[[Any], Any], *, is_read: bool) -> None:
+    """Whoever reads the words when, and of which copy, finds them where the source has them, and moved once."""
+    event = unread()
+    assert not is_read or event.words
+    twin = duplicate(event)
+    assert [(word.start, word.end) for word in twin.words] == [(0.5, 1.0), (11.0, 11.5)]
+    assert (twin.start, twin.end) == (0.5, 11.5)
+    assert last_word(twin) == last_word(event) == event.words[-1]
+
+
+def test_later_skips_change_nothing() -> None:
+    """An event is placed when it comes: what is left out afterwards is nothing to it, though its words are read later."""
+    clock, _ = clock_of([("send", 100)])
+    event = clock.place(decode(messages.results("one two", start=0.0, duration=1.0)))
+    clock.skip(5.0)
+    assert isinstance(event, TranscriptEvent)
+    assert [(word.start, word.end) for word in event.words] == [(0.0, 0.5), (0.5, 1.0)]
