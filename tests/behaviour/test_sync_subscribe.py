@@ -71,7 +71,10 @@ async def test_all_get_the_very_same_events(kind: str) -> None:
 
     def program(server: Server) -> None:
         with server.session() as session, concurrent.futures.ThreadPoolExecutor(2) as threads:
-            subscriptions = [session.subscribe(), session.subscribe(StreamEvent.Transcript)]
+            subscriptions: list[Iterable[AnyStreamEvent]] = [
+                session.subscribe(),
+                session.subscribe(StreamEvent.Transcript),
+            ]
             consuming = [threads.submit(everything_of, each) for each in subscriptions]
             server.say("one", "two")
             session.finish()
