@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deepgram import AsyncDeepgramClient
+from deepgram import AsyncDeepgramClient, DeepgramClient
 from deepgram.listen.v1.socket_client import AsyncV1SocketClient
 from deepgram.listen.v2.socket_client import AsyncV2SocketClient
 from typing_extensions import assert_never, assert_type
@@ -17,9 +17,11 @@ from deepgram_stream_iter import (
     StreamingOptions,
     StreamSession,
     StreamStats,
+    Subscription,
     Utterance,
     Word,
     stream,
+    sync,
 )
 
 
@@ -119,6 +121,40 @@ def elsewhere(event: AnyStreamEvent, some: StreamEvent, utterance: Utterance, st
     assert_type(StreamStats.from_dict(stats.to_dict()), StreamStats)
     assert_type(utterance.speaker, int | None)
     assert_type(utterance.by_speaker(), tuple[Utterance, ...])
+
+
+async def consumers(session: StreamSession) -> None:
+    """Check that the items of a subscription follow the kinds that are named."""
+    async for end in session.subscribe(StreamEvent.UtteranceEnd):
+        assert_type(end, StreamEvent.UtteranceEnd)
+    async with session.subscribe(StreamEvent.UtteranceEnd, StreamEvent.EndOfTurn, overflow="wait") as ends:
+        assert_type(ends, Subscription[StreamEvent.UtteranceEnd | StreamEvent.EndOfTurn])
+        async for either in ends:
+            assert_type(either, StreamEvent.UtteranceEnd | StreamEvent.EndOfTurn)
+    async for event in session.subscribe(max_buffer_size=3):
+        assert_type(event, AnyStreamEvent)
+    async for utterance in session.subscribe().utterances():
+        assert_type(utterance, Utterance)
+    assert_type(await session.feed(b""), None)
+    assert_type(await session.wait_closed(), CloseInfo)
+
+
+def without_a_loop(client: DeepgramClient) -> None:
+    """Check that a sync session has the types of the async one."""
+    with sync.stream(client, StreamingOptions(model="nova-3"), max_buffer_size=3) as session:
+        assert_type(session, sync.StreamSession)
+        session.send_nowait(b"")
+        assert_type(session.feed([b""]).wait(), None)
+        for event in session:
+            assert_type(event, AnyStreamEvent)
+        for end in session.subscribe(StreamEvent.UtteranceEnd, StreamEvent.EndOfTurn):
+            assert_type(end, StreamEvent.UtteranceEnd | StreamEvent.EndOfTurn)
+        for utterance in session.utterances():
+            assert_type(utterance, Utterance)
+        assert_type(session.finish(), CloseInfo)
+        assert_type(session.stats, StreamStats)
+    sync.stream(client, StreamingOptions(model="nova-3"), overflow="explode")  # type: ignore[arg-type]
+    session.subscribe(str)  # type: ignore[type-var]
 
 
 def refused(client: AsyncDeepgramClient) -> None:
