@@ -228,7 +228,8 @@ async def test_leaving_what_is_observed(kind: str) -> None:
     async with DeepgramServer() as server:
         client: Any = server.client() if kind == "async" else server.sync_client()
         connecting = client.listen.v1.connect(model="nova-3")
-        connection = await (connecting.__aenter__() if kind == "async" else in_a_thread(connecting.__enter__))
+        entering: Any = connecting.__aenter__() if kind == "async" else in_a_thread(connecting.__enter__)
+        connection: Any = await entering
         try:
             async with stream(connection, listen=False) as session:
                 for number in (1, 2):
