@@ -1,9 +1,11 @@
-"""The matrix: the behaviour suite on each SDK generation. `nox` runs all of it, `nox -s "sdk(4.8.1)"` one.
+"""The matrix: the behaviour suite and the types on each SDK generation. `nox` runs all of it, `nox -s "sdk(4.8.1)"` one.
 
 Sessions for a Python that this machine does not have are skipped.
 """
 
 from __future__ import annotations
+
+import sys
 
 import nox
 
@@ -14,12 +16,13 @@ FAULTS = "tests/behaviour/test_faults.py"
 """The file with most to do: it runs where the dialects and their transports differ, and with the lowest anyio."""
 WITH_FAULTS = ["4.8.1", "5.3.4", "6.1.1", "7.17.0"]
 VERSIONS = ["3.11.0", "4.8.1", "5.0.0", "5.3.4", "6.0.1", "6.1.1", "7.0.0", "7.6.0", "7.17.0"]
+TYPED = ["3.11.0", "4.8.1", "5.3.4", "6.1.1", "7.17.0"]
 LEGACY = ["3.11.0", "4.8.1"]
 """Only these run `_adapters/legacy.py`, so what they cover counts beside what the README's test command covers."""
 TOOLS = ["pytest>=8.4", "pytest-asyncio>=1.2", "pytest-timeout>=2.3", "pytest-xdist>=3.6"]
 PYTEST = ["python", "-m", "pytest", "-q", "-n", "3", "-p", "no:cacheprovider", "--assert=plain"]
 """Three workers a session, because most tests wait, on SDK 3 and 4 half a second each for its listener."""
-SUITE = ["tests/behaviour", "tests/test_migration.py"]
+SUITE = ["tests/behaviour", "tests/test_migration.py", "tests/test_moves.py"]
 
 
 @nox.session
@@ -34,6 +37,17 @@ def sdk(session: nox.Session, version: str) -> None:
     else:
         session.install(f"deepgram-sdk=={version}", ".", *TOOLS)
     session.run(*PYTEST, *suite, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("version", TYPED, ids=TYPED)
+def types(session: nox.Session, version: str) -> None:
+    """Check with one SDK what a stream can be made of."""
+    session.install(f"deepgram-sdk=={version}", "anyio")
+    targets = f"tests/typing/targets_{'legacy' if version in LEGACY else 'emitter'}.py"
+    # The pyright beside nox, because its Node.js takes longer to install than all else here.
+    pyright = [sys.executable, "-m", "pyright", "--pythonpath", f"{session.bin}/python"]
+    session.run(*pyright, targets, external=True)
 
 
 @nox.session(python="3.10")

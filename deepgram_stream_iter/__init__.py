@@ -14,8 +14,9 @@ from ._errors import (
 )
 from ._events.kinds import AnyStreamEvent, StreamEvent
 from ._events.words import Word
-from ._options import Overflow, Reconnect, ReconnectAttempt, StreamingOptions
-from ._session import StreamSession
+from ._options import StreamingOptions
+from ._session import Feed, StreamSession, Subscription
+from ._settings import Overflow, Reconnect, ReconnectAttempt
 from ._stats import StreamStats
 from ._stream import stream
 from ._transcript import Utterance
@@ -29,6 +30,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLost",
     "DeepgramStreamError",
+    "Feed",
     "Overflow",
     "Reconnect",
     "ReconnectAttempt",
@@ -39,6 +41,7 @@ __all__ = [
     "StreamSession",
     "StreamStats",
     "StreamingOptions",
+    "Subscription",
     "Utterance",
     "Word",
     "stream",

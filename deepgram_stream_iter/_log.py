@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 
+from deepgram_stream_iter._errors import DeepgramStreamError
+
 _logger = logging.getLogger("deepgram_stream_iter")
 
 
@@ -46,3 +48,11 @@ class Log:
         extra = {"session": self._name, "request_id": self.request_id, "attempt": self.attempt}
         text = text % values if values else text
         _logger.log(level, "%s: %s", self._name, text, extra=extra, exc_info=cause)
+
+
+def because_of(error: Exception | None) -> str:
+    """Return the rest of a line that an error caused: of an application's own the name alone, because its text may show a key."""
+    if error is None:
+        return ""
+    text = f": {error}" if isinstance(error, DeepgramStreamError) else ""
+    return f", because of {type(error).__name__}{text}"

@@ -1,17 +1,17 @@
-"""What to ask of Deepgram (StreamingOptions, and how they reach `connect()`), and how a session behaves (Settings)."""
+"""What to ask of Deepgram: StreamingOptions, and how they reach `connect()`."""
 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from deepgram_stream_iter._audio.documented import check_form
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Overflow: TypeAlias = Literal["coalesce", "wait", "drop_oldest", "error"]
 Endpoint: TypeAlias = Literal["v1", "v2", "other"]
 """/v1/listen, /v2/listen, or a socket of the SDK that is not for transcripts."""
 Strings: TypeAlias = str | Sequence[str]
@@ -19,22 +19,12 @@ Strings: TypeAlias = str | Sequence[str]
 
 _V1_ONLY = frozenset(
     {
-        *(
-            "callback",
-            "callback_method",
-            "channels",
-            "detect_entities",
-            "diarize",
-            "diarize_model",
-            "dictation",
-        ),
-        *("endpointing", "interim_results", "keywords", "language", "multichannel", "punctuate", "replace"),
-        *("search", "smart_format", "utterance_end_ms", "vad_events", "version"),
+        *("callback", "callback_method", "channels", "detect_entities", "diarize", "diarize_model"),
+        *("dictation", "endpointing", "interim_results", "keywords", "language", "multichannel", "punctuate"),
+        *("replace", "search", "smart_format", "utterance_end_ms", "vad_events", "version"),
     }
 )
 _V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
-DAY_SECONDS = 86_400
-_MAY_BE_NONE = frozenset({"keepalive_seconds", "stall_timeout_seconds"})
 _SECRET = frozenset({"authorization", "request_options"})
 _SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
 
@@ -47,7 +37,8 @@ class StreamingOptions:
     Deepgram. Booleans travel as `true` and `false`, sequences as repeated parameters.
 
     :raises TypeError: for a misspelt name, with the right one.
-    :raises ValueError: for an option that the model's endpoint does not have.
+    :raises ValueError: for an option that the model's endpoint does not have, an `encoding` without `sample_rate`, and an
+        `encoding`, `sample_rate` or `channels` that Deepgram does not document.
     """
 
     model: str
@@ -60,7 +51,7 @@ class StreamingOptions:
     dictation: bool | None = None
     eager_eot_threshold: float | None = None
     encoding: str | None = None
-    """The audio's encoding, such as `linear16`; None for containers (WAV, Ogg, WebM), which say it themselves."""
+    """The audio's encoding, such as `linear16`; None for files (WAV, Ogg, WebM), which say it themselves."""
     endpointing: int | bool | None = None
     """Milliseconds of silence that make an endpoint; False for none."""
     eot_threshold: float | None = None
@@ -98,6 +89,10 @@ class StreamingOptions:
         def __new__(cls, **options: object) -> Self:
             names = {field.name for field in fields(cls)}
             for unknown in sorted(options.keys() - names):
+                if unknown == "addons":  # of `start()` of SDK 3 and 4
+                    raise TypeError(
+                        f"StreamingOptions has no option 'addons': write extra={options[unknown]!r} instead"
+                    )
                 import difflib  # noqa: PLC0415  (who makes no mistake does without)
 
                 close = difflib.get_close_matches(unknown, names, n=1)
@@ -120,11 +115,11 @@ class StreamingOptions:
                     f"/{self.endpoint}/listen, where the model {self.model!r} is served, has no option {name!r}."
                     f" If Deepgram has added it since, pass it as extra={{{name!r}: ...}}."
                 )
-
         if isinstance(self.extra, Mapping) and (wrong := _SECRET & self.extra.keys()):
             raise ValueError(
                 f"{', '.join(sorted(wrong))} is no query parameter: pass it as an option of its own"
             )
+        check_form(self.encoding, self.sample_rate, self.channels, self.endpoint, self.query())
 
     def __repr__(self) -> str:
         shown = (
@@ -176,115 +171,6 @@ class StreamingOptions:
     def _given(self) -> dict[str, object]:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: value for name, value in values if value is not None}
-
-
-@dataclass(kw_only=True)
-class ReconnectAttempt:
-    """An attempt to connect that is about to be made; `Reconnect.on_attempt` may change its delay, or stop."""
-
-    number: int
-    """Counted from 1, anew after each final transcript."""
-    cause: Exception
-    """What the connection, or the attempt before, ended with."""
-    delay: float
-    """Seconds to wait before it; may be set to another number, up to a day."""
-    is_stopped: bool = False
-
-    def stop(self) -> None:
-        """Make no more attempts: the session ends as after `max_attempts`."""
-        self.is_stopped = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reconnect:
-    """How a session gets over the loss of its connection; for `stream(..., reconnect=...)`.
-
-    Tried again: close codes 1001, 1006, 1011, 1012, 1013 and any that are new, 1000 and 1005 that nobody asked for, HTTP
-    408, 429 and 5xx, time-outs, and what the network does. Not: close codes 1002, 1003, 1007, 1008, any other HTTP
-    status, an `Error` of Flux.
-    """
-
-    max_attempts: int = 8
-    """Attempts in a row, without a final transcript in between, before the session ends with `ConnectionLost`.
-
-    On entering, where there never was a connection, the last `ConnectError` comes out as itself.
-    """
-    initial_delay_seconds: float = 0.25
-    """The bound of the first delay; it doubles with each attempt, and the delay is anywhere below it (full jitter)."""
-    max_delay_seconds: float = 8.0
-    """The bound of all delays but those that the server asks for (`Retry-After`)."""
-    replay_seconds: float = 60.0
-    """How much audio that is not transcribed for good yet is kept, to be sent again."""
-    catch_up_rate: float = 1.25
-    """How many times faster than real time it is sent again; Deepgram takes at most 1.25."""
-    on_attempt: Callable[[ReconnectAttempt], Awaitable[object] | object] | None = None
-    """Called, and awaited if it is async, before each attempt. What it raises ends the session as itself."""
-
-    def __post_init__(self) -> None:
-        attempts = cast("object", self.max_attempts)
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-            raise ValueError(f"max_attempts must be a whole number of at least 1, not {attempts!r}")
-        for name in ("initial_delay_seconds", "max_delay_seconds"):
-            check_number(name, getattr(self, name), least=0, most=DAY_SECONDS)
-        check_number("replay_seconds", self.replay_seconds, most=DAY_SECONDS)
-        check_number("catch_up_rate", self.catch_up_rate, above=1)  # else it would never catch up
-        if self.on_attempt is not None and not callable(self.on_attempt):
-            raise TypeError("on_attempt must be a function of a ReconnectAttempt, plain or async")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How a session behaves: the keyword arguments of `stream()`, where they are described."""
-
-    max_buffer_size: int
-    overflow: Overflow
-    overflow_timeout_seconds: float
-    keepalive_seconds: float | None
-    connect_timeout_seconds: float
-    send_timeout_seconds: float
-    finish_timeout_seconds: float
-    stall_timeout_seconds: float | None
-    listen: bool
-    max_unsent_seconds: float
-    name: str
-    on_connection: Callable[[Any], object] | None
-    reconnect: Reconnect | None
-
-    def __post_init__(self) -> None:
-        if not isinstance(cast("object", self.name), str):
-            raise TypeError(f"name must be a str, not {type(self.name).__name__}")
-        check_buffer(self.max_buffer_size, self.overflow, least=0)
-        if self.on_connection is not None and not callable(self.on_connection):
-            raise TypeError("on_connection must be a function of the SDK's connection, plain or async")
-        for name in (field.name for field in fields(self) if field.name.endswith("_seconds")):
-            value = getattr(self, name)
-            if value is not None or name not in _MAY_BE_NONE:
-                check_number(name, value)
-
-
-def check_buffer(max_size: object, overflow: object, *, least: int = 1) -> None:
-    """Refuse what is no size or no policy of a buffer.
-
-    :raises ValueError: with the name of the setting.
-    """
-    if not isinstance(max_size, int) or max_size < least:
-        raise ValueError(f"max_buffer_size must be a whole number of at least {least}, not {max_size!r}")
-    if overflow not in get_args(Overflow):
-        raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {overflow!r}")
-
-
-def check_number(
-    name: str, value: object, *, above: float = 0, least: float | None = None, most: float = math.inf
-) -> None:
-    """Refuse what is no number above `above`, or of at least `least` where that is given, and up to `most`.
-
-    :raises ValueError: with the name of the setting.
-    """
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not (above < number if least is None else least <= number) or not number <= most:
-        bound = f"above {above}" if least is None else f"of at least {least}"
-        bound += f" and at most {most}" if most < math.inf else ""
-        raise ValueError(f"{name} must be a number {bound}, not {value!r}")
 
 
 def check_authorization(value: object) -> str:

@@ -7,8 +7,9 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from deepgram_stream_iter._options import Overflow, Reconnect, Settings, StreamingOptions
+from deepgram_stream_iter._options import StreamingOptions
 from deepgram_stream_iter._session import StreamSession
+from deepgram_stream_iter._settings import Overflow, Reconnect, Settings
 from deepgram_stream_iter._targets import Authorization, LiveOptions, Target, connector_of
 
 _numbers = itertools.count(1)

@@ -13,7 +13,8 @@ from deepgram_stream_iter._adapters._protocol import Adapter, Connector, LiveCon
 from deepgram_stream_iter._adapters.emitter import EmitterAdapter
 from deepgram_stream_iter._adapters.failures import authorization_error, connect_error
 from deepgram_stream_iter._adapters.legacy import LegacyAdapter
-from deepgram_stream_iter._options import Settings, StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._options import StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._settings import Settings
 
 
 class SDKClient(Protocol):
@@ -33,19 +34,27 @@ class LiveOptions(Protocol):
         ...
 
 
-Target: TypeAlias = (
-    SDKClient
+class FileClient(Protocol):
+    """What pyright takes `listen.asyncwebsocket.v("1")` of SDK 3 and 4 for, among others: their client for files.
+
+    That `v()` is not annotated, so pyright infers all that it can return. `stream()` refuses a client for files.
+    """
+
+    @property
+    def transcribe_url_callback(self) -> object:
+        """No other class of the SDK has this."""
+        ...
+
+
+AnyConnection: TypeAlias = (
+    LiveConnection
     | AbstractAsyncContextManager[LiveConnection]
     | AbstractContextManager[LiveConnection]
-    | LiveConnection
-    | Callable[
-        [],
-        AbstractAsyncContextManager[LiveConnection]
-        | AbstractContextManager[LiveConnection]
-        | LiveConnection
-        | Awaitable[object],
-    ]
+    | FileClient
 )
+"""A connection, or the context that makes it."""
+
+Target: TypeAlias = SDKClient | AnyConnection | Callable[[], AnyConnection | Awaitable[AnyConnection]]
 """What a stream can be made of; a function, plain or async, is called for each connection."""
 
 Authorization: TypeAlias = str | Callable[[], str | Awaitable[str]]

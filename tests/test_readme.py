@@ -6,10 +6,12 @@ import ast
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import deepgram
 import pytest
 from deepgram import AsyncDeepgramClient
@@ -37,6 +39,20 @@ async def microphone() -> AsyncIterator[bytes]:
         yield bytes(640)
 
 
+async def answers(connection: ServerConnection) -> None:
+    """Answer the audio, not the connection."""
+    await connection.audio_reached(0.02)
+    for message in SCRIPT:
+        await connection.send(message)
+
+
+def a_blocking_microphone() -> Iterator[bytes]:
+    """Give the same without an event loop."""
+    for _ in range(3):
+        time.sleep(0.02)
+        yield bytes(640)
+
+
 async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Run a block of the README with a client of the local server; return what it handled."""
     real, client = deepgram.AsyncDeepgramClient, server.client()
@@ -59,6 +75,10 @@ async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch
         "stream": stream,
     }
     code = compile(BLOCKS[name], str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if name == "sync":
+        names["microphone"] = a_blocking_microphone
+        await anyio.to_thread.run_sync(eval, code, names)
+        return handled
     running = eval(code, names)  # noqa: S307  (the README's own code)
     if inspect.isawaitable(running):
         await running
@@ -75,6 +95,10 @@ async def run(name: str, server: DeepgramServer, monkeypatch: pytest.MonkeyPatch
         ("moved", "good morning\n", 0),
         ("step", "speech\n", 6),
         ("testing", "", 0),
+        ("sync", "good morning\n", 0),
+        ("handlers", "", 6),
+        ("subscribe", "", 1),
+        ("json", "good\nmorning\n\n", 0),
     ],
 )
 async def test_a_block_of_the_readme(
@@ -85,7 +109,8 @@ async def test_a_block_of_the_readme(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each Python block runs as it stands and prints or handles what a reader expects."""
-    async with DeepgramServer(script=SCRIPT) as server:
+    script = answers if name == "subscribe" else SCRIPT  # which answers the connection
+    async with DeepgramServer(script=script) as server:
         got = await run(name, server, monkeypatch)
     assert capsys.readouterr().out == printed
     assert len(got) == handled
@@ -113,7 +138,7 @@ async def test_a_lost_connection(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 def test_every_python_block_is_run() -> None:
     """No Python block of the README goes without its test."""
-    assert README.read_text().count("```python") == len(BLOCKS) == 9
+    assert README.read_text().count("```python") == len(BLOCKS) == 13
 
 
 def test_the_client_is_the_real_one() -> None:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-import queue
 import threading
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from deepgram_stream_iter._adapters import private
-
-T = TypeVar("T")
+from deepgram_stream_iter._loop.worker import WorkerThread
 
 _CLOSED_CHECK_SECONDS = 0.25
 """How often a thread that waits for the callback before its own checks whether the boundary was closed."""
@@ -163,47 +160,3 @@ class AcrossThreads:
         while not connecting.done():
             private.drop_connecting_socket(self._worker.ident)
             concurrent.futures.wait([connecting], _DROP_INTERVAL_SECONDS)
-
-
-class WorkerThread:
-    """A daemon thread that makes calls, one after another.
-
-    An executor does not do, because Python joins its threads at exit, and a call into the SDK may hang for 10 s.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    @property
-    def ident(self) -> int | None:
-        """The thread's identifier; None before `start()`."""
-        return self._thread.ident
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def submit(self, function: Callable[..., T], *arguments: object) -> concurrent.futures.Future[T]:
-        """Have the thread call a function; nobody can take the call back, because a frame that was sent goes out."""
-        called: concurrent.futures.Future[T] = concurrent.futures.Future()
-        called.set_running_or_notify_cancel()
-        self._calls.put(partial(_call, called, function, *arguments))
-        return called
-
-    def end(self) -> None:
-        """End the thread after the calls that were submitted."""
-        self._calls.put(None)
-
-    def _run(self) -> None:
-        for call in iter(self._calls.get, None):
-            call()
-
-
-def _call(called: concurrent.futures.Future[T], function: Callable[..., T], *arguments: object) -> None:
-    try:
-        result = function(*arguments)
-    except BaseException as error:  # noqa: BLE001  (it is raised where the result is awaited)
-        called.set_exception(error)
-    else:
-        called.set_result(result)

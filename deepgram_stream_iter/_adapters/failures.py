@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from datetime import datetime, timezone
 from types import TracebackType
 
-from deepgram_stream_iter._errors import ConnectError
-from deepgram_stream_iter._options import DAY_SECONDS
+from deepgram_stream_iter._errors import ConnectError, DeepgramStreamError
+from deepgram_stream_iter._settings import DAY_SECONDS
 
 _EMITTERS = frozenset({"_emit", "_emit_async"})
 """The functions of the SDK that call handlers."""
@@ -32,6 +32,20 @@ _HINTS = {
     404: "there is no such model or endpoint",
     429: "too many connections at once for this project: try again later",
 }
+
+
+async def without_secrets(step: Awaitable[None]) -> None:
+    """Await a step of connecting. What the SDK raises is not chained, because it may show the key.
+
+    :raises Exception: a ConnectError, where the failure is known to be one; else the failure itself.
+    """
+    failure: Exception | None = None
+    try:
+        await step
+    except Exception as error:  # noqa: BLE001  (it is raised below)
+        failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
+    if failure is not None:
+        raise failure
 
 
 def connect_error(failure: BaseException) -> ConnectError | None:

@@ -43,6 +43,7 @@ class LegacyAdapter(Adapter):
         )
         self._options, self._headers = options, headers
         self._starts = False  # the connection was not started by somebody else
+        self._is_read = False  # the SDK's listener has emitted Close itself, behind all messages
 
     @staticmethod
     def speaks(target: object) -> bool:
@@ -90,18 +91,15 @@ class LegacyAdapter(Adapter):
     async def listen(self) -> None:
         """Wait for the end of the SDK's listener, which runs by itself.
 
-        `Close` alone is not the end: an application's `finish()`, or a failure in the SDK, emits it first and closes the
-        socket half a second later.
+        `Close` on an open socket is not the end: an application's `finish()`, or a failure in the SDK, emits it first and
+        closes the socket half a second later. Until then the listener goes on, and may emit `Close` once more.
         """
         await self._wait_for_end()
-        while not self._is_over:  # noqa: ASYNC110  (the SDK emits nothing more)
-            await anyio.sleep(_POLL_SECONDS)
+        is_dead = False
+        while self._is_close_emitted and not (self._is_read or is_dead):
+            is_dead = private.is_listener_dead(self.connection)
+            await anyio.sleep(_POLL_SECONDS)  # also for the last message that its thread has put on the loop
         self._listening_ended(self._reported)
-
-    @property
-    def _is_over(self) -> bool:
-        is_closed = self._websocket is None or self.close_frame[0] is not None
-        return is_closed or private.is_listener_dead(self.connection)
 
     async def observe(self) -> None:
         """Wait for the same."""
@@ -180,4 +178,8 @@ class LegacyAdapter(Adapter):
         return None
 
     def _on_close(self, _: object) -> Awaitable[None] | None:
-        return self._boundary.deliver(self._close_emitted)
+        return self._boundary.deliver(self._closed, self.close_frame[0] is not None)
+
+    def _closed(self, is_read: bool) -> None:  # noqa: FBT001  (it crosses by position)
+        self._is_read = self._is_read or is_read
+        self._close_emitted()

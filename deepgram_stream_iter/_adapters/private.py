@@ -24,6 +24,7 @@ from typing import Any
 
 _OPEN = 1
 """`State.OPEN`, as all three classes have it."""
+_NO_LISTENER = object()
 _DRAIN_SECONDS = 10.0
 """By then the SDK has given up by itself."""
 
@@ -40,9 +41,11 @@ def sends_keepalives(connection: object) -> bool:
 
 
 def is_listener_dead(connection: object) -> bool:
-    """Return whether the listener thread of SDK 3 and 4 has ended: a handler that raises ends it without a Close."""
-    thread = getattr(connection, "_listen_thread", None)
-    return isinstance(thread, threading.Thread) and not thread.is_alive()
+    """Return whether the listener of SDK 3 and 4 has ended: a handler that raises ends its thread without a Close."""
+    listener = getattr(connection, "_listen_thread", _NO_LISTENER)
+    if isinstance(listener, asyncio.Task):
+        return listener.done()
+    return listener is None or (isinstance(listener, threading.Thread) and not listener.is_alive())
 
 
 def close_frame(websocket: object) -> tuple[int | None, str]:

@@ -14,7 +14,8 @@ from deepgram_stream_iter._connection.ending import (
 from deepgram_stream_iter._errors import CallbackError, ConnectionLost, ServerError, StalledError
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ErrorEvent, MetadataEvent, TranscriptEvent
 from deepgram_stream_iter._log import Log
-from deepgram_stream_iter._options import Endpoint, Settings
+from deepgram_stream_iter._options import Endpoint
+from deepgram_stream_iter._settings import Settings
 
 
 class Closing:

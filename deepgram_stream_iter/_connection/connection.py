@@ -14,8 +14,8 @@ from functools import partial
 import anyio
 
 from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
-from deepgram_stream_iter._adapters.failures import connect_error
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._adapters.failures import without_secrets
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._connection.closing import Closing
 from deepgram_stream_iter._connection.delivery import Delivery
 from deepgram_stream_iter._connection.ending import End, connection_lost, listener_cancelled, never_ready
@@ -29,7 +29,7 @@ from deepgram_stream_iter._loop.bounded import ends_within
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks, call_either
-from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._settings import Settings
 
 
 class Connection:
@@ -71,11 +71,11 @@ class Connection:
         :raises Exception: when it ends before audio may be sent; it is closed in `closing` then.
         """
         try:
-            await self._dial(self.adapter.open(self))
+            await without_secrets(self.adapter.open(self))
             if self._settings.on_connection is not None:
                 # In a task of its own, because it is the application's.
                 await beside.call(partial(call_either, self._settings.on_connection, self.adapter.connection))
-            await self._dial(self.adapter.start())
+            await without_secrets(self.adapter.start())
             self._start()
             self._listening = beside.start(self._listen)
             await self._settled.wait()
@@ -229,15 +229,6 @@ class Connection:
         if kind == "CloseStream" and self._stall is not None:
             self._stall.sending(now())
         self.keepalives_sent += kind == "KeepAlive"
-
-    async def _dial(self, step: Coroutine[None, None, None]) -> None:
-        failure: Exception | None = None
-        try:
-            await step
-        except Exception as error:  # noqa: BLE001  (what is raised instead shows no key)
-            failure = error if isinstance(error, DeepgramStreamError) else connect_error(error) or error
-        if failure is not None:
-            raise failure
 
     def _start(self) -> None:
         self.format = RawFormat.of(self.adapter.query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._events.kinds import (
     AudioGapEvent,
     MetadataEvent,

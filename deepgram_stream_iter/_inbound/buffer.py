@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import deque
 from time import monotonic
 
@@ -21,7 +22,7 @@ from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
 from deepgram_stream_iter._inbound.waits import Waits
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.signal import Waiters
-from deepgram_stream_iter._options import Overflow
+from deepgram_stream_iter._settings import Overflow
 
 _AT_ONCE = 6
 """So many events are handed over at once: in a flood the SDK would bring 32, each with a hundred objects of its message, and
@@ -35,8 +36,16 @@ class EndOfEvents(Exception):
 class EventBuffer:
     """At most `max_size` events, in order; its end is a state (closed, with or without an error)."""
 
-    def __init__(self, max_size: int, overflow: Overflow, overflow_timeout_seconds: float, log: Log) -> None:
-        self._max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
+    def __init__(
+        self,
+        max_size: int,
+        overflow: Overflow,
+        overflow_timeout_seconds: float,
+        log: Log,
+        *,
+        whose: str = "the session's",
+    ) -> None:
+        self.max_size, self._overflow, self._timeout_seconds = max_size, overflow, overflow_timeout_seconds
         self._bound: float = max_size
         self._at_once = min(_AT_ONCE, max_size + 1)
         self._send, self._receive = anyio.create_memory_object_stream[AnyStreamEvent](math.inf)
@@ -46,17 +55,18 @@ class EventBuffer:
         self._arrivals: deque[float] = deque()  # when those in the stream arrived, or those in the rest
         self.waits = Waits()
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        """With which it was closed."""
         self._pauses_sdk = True
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
         self.interims_coalesced = self.dropped = self.size_max = 0
-        self._log = log
+        self._log, self._whose = log, whose
 
     @property
     def size(self) -> int:
         """The events that wait; one that waits for room itself is not among them."""
-        return min(self._used, self._max_size) if self._pauses_sdk else self._used
+        return min(self._used, self.max_size) if self._pauses_sdk else self._used
 
     @property
     def is_closed(self) -> bool:
@@ -97,7 +107,7 @@ class EventBuffer:
             is `error`.
         """
         if self.is_full and self._overflow == "error":
-            raise _overflow(f"the buffer of {self._max_size} events was full and overflow is 'error'")
+            raise _overflow(f"the buffer of {self.max_size} events was full and overflow is 'error'")
         if not self.is_full:
             await asyncio.sleep(0)
             return
@@ -106,7 +116,7 @@ class EventBuffer:
                 await self._producers.wait()
         if self.is_full:
             raise _overflow(
-                f"the buffer of {self._max_size} events was full, and nobody took one for"
+                f"the buffer of {self.max_size} events was full, and nobody took one for"
                 f" {self._timeout_seconds} s (overflow_timeout_seconds)"
             )
 
@@ -117,18 +127,27 @@ class EventBuffer:
         """
         while not self._used:
             if self._rest is not None:
-                raise self._error or EndOfEvents
+                raise self.error or EndOfEvents
             self._queue = None
             await self._consumers.wait()
         if self._producers:
             self._producers.wake()
         return self._take()
 
-    def take_waiting(self) -> list[AnyStreamEvent]:
-        """Return all events that wait, without waiting for one."""
+    def take_waiting(self, at_most: int = sys.maxsize) -> list[AnyStreamEvent]:
+        """Return all events that wait, or the first of them, without waiting for one."""
         if self._producers:
             self._producers.wake()
-        return [self._take() for _ in range(self._used)]
+        return [self._take() for _ in range(min(self._used, at_most))]
+
+    def take_rest(self) -> list[AnyStreamEvent]:
+        """Return all events that are left in a buffer that was closed, in any thread.
+
+        :raises EndOfEvents: when there are none; where the buffer was closed with an error, that error.
+        """
+        if not self._used:
+            raise self.error or EndOfEvents
+        return self.take_waiting()
 
     def stop_pausing(self) -> None:
         """Keep everything from now on, past the bound where need be; the policies that drop or raise go on."""
@@ -146,7 +165,7 @@ class EventBuffer:
             return
         rest = [self._pop() for _ in range(self._used)]
         self._rest, self._arrivals = deque(event for event, _ in rest), deque(arrived for _, arrived in rest)
-        self._used, self._error = len(rest), error
+        self._used, self.error = len(rest), error
         self._send.close()
         self._receive.close()
         self.unbound()
@@ -172,12 +191,14 @@ class EventBuffer:
             self._pop()
             self._used -= 1
             if not self.dropped:
-                self._log.warning("the buffer of %s events is full: the oldest are dropped", self._max_size)
+                self._log.warning(
+                    "%s buffer of %s events is full: the oldest are dropped", self._whose, self.max_size
+                )
             self.dropped += 1
         elif self._overflow == "coalesce":
             if self._queue is None:  # the only pass over all events: at least `max_size` puts lie between two
                 self._queue = CoalescingQueue(self._send, self._receive, self._arrivals)
-            coalesced = self._queue.coalesce(self._used - self._max_size)
+            coalesced = self._queue.coalesce(self._used - self.max_size)
             self._used -= coalesced
             self.interims_coalesced += coalesced
         self.size_max = max(self.size_max, self.size)
@@ -186,5 +207,5 @@ class EventBuffer:
 def _overflow(what: str) -> BufferOverflow:
     return BufferOverflow(
         f"{what}. Consume while sending: hand the audio to feed() and iterate, or give stream() a larger"
-        " max_buffer_size."
+        " max_buffer_size; 0 where only handlers and subscriptions take the events."
     )

@@ -20,7 +20,6 @@ class Inbox:
         self.ledger = Ledger(self.clock)
         self.recovery: Recovery | None = None
         """From the first connection on, where the session reconnects."""
-        # Another tuple after each change, because a subscription may be dropped in any thread.
         self._subscribers: tuple[Subscriber, ...] = ()
         self._error: Exception | None = None  # with which the stream ended
 
@@ -50,7 +49,8 @@ class Inbox:
 
     def lose(self, gap: AudioGapEvent) -> None:
         """Tell everybody that audio is lost."""
-        self._log.warning("audio is not transcribed, and will not be: from %s s to %s s", gap.start, gap.end)
+        to = "on" if gap.end is None else f"to {gap.end:.2f} s"
+        self._log.warning("audio is lost and not transcribed: from %.2f s %s", gap.start, to)
         self.deliver(gap)
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -60,7 +60,7 @@ class Inbox:
             subscriber.buffer.close(self._error)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Deliver nothing more to this consumer; any thread may call this."""
+        """Deliver nothing more to this consumer."""
         self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
         subscriber.buffer.close()
 
@@ -68,6 +68,8 @@ class Inbox:
         """End the stream, after the audio that its end costs or, without a loss, the end of a turn that it cuts off."""
         self.answers.close()
         self.buffer.unbound()
+        for subscriber in self._subscribers:
+            subscriber.unbound()
         if lost is not None:
             self.lose(lost)
         turn = self.ledger.end_of_open_turn() if is_drained or error is None else None

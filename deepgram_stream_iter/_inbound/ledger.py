@@ -90,7 +90,9 @@ class Ledger:
             return
         self._transcribed_seconds = end
         latency_seconds = self.latency_seconds
-        if latency_seconds is not None and latency_seconds > (self.latency_seconds_max or 0.0):
+        if latency_seconds is None:
+            return
+        if self.latency_seconds_max is None or latency_seconds > self.latency_seconds_max:
             self.latency_seconds_max = latency_seconds
 
     def _record_final(self, text: str, end: float | None) -> None:

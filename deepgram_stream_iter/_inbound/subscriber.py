@@ -10,7 +10,7 @@ from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.clock import now
-from deepgram_stream_iter._options import Overflow, check_buffer, check_number
+from deepgram_stream_iter._settings import Overflow, check_buffer, check_number
 
 
 class Subscriber:
@@ -34,23 +34,24 @@ class Subscriber:
         check_number("overflow_timeout_seconds", overflow_timeout_seconds)
         self._log, self.kinds = log, kinds
         """The kinds it gets; empty for all."""
-        self.buffer = EventBuffer(max_buffer_size, overflow, overflow_timeout_seconds, log)
-        self.buffer.stop_pausing()
-        self._max_size, self._overflow, self._timeout_seconds = (
-            max_buffer_size,
-            overflow,
-            overflow_timeout_seconds,
+        self.buffer = EventBuffer(
+            max_buffer_size, overflow, overflow_timeout_seconds, log, whose="a subscription's"
         )
+        self.buffer.stop_pausing()
+        self._max_size: float = max_buffer_size
+        self._overflow, self._timeout_seconds = overflow, overflow_timeout_seconds
         self._overflows_at = math.inf  # if the buffer stays past its bound
 
     def offer(self, event: AnyStreamEvent) -> None:
         """Keep an event of its kinds; end when that was too much. Never raises and never waits."""
         if self.buffer.is_closed or (self.kinds and not isinstance(event, self.kinds)):
             return
+        if self._overflows_at < math.inf and self.buffer.size <= self._max_size:
+            self._overflows_at = math.inf  # somebody has taken some since
         self.buffer.put(event)
         if self.buffer.size <= self._max_size:
-            self._overflows_at = math.inf
-        elif self._overflow == "error":
+            return
+        if self._overflow == "error":
             self._end(f"the buffer of {self._max_size} events was full and overflow is 'error'")
         elif self._overflows_at == math.inf:
             self._overflows_at = now() + self._timeout_seconds
@@ -59,6 +60,11 @@ class Subscriber:
                 f"the buffer of {self._max_size} events was full for {self._timeout_seconds} s"
                 " (overflow_timeout_seconds)"
             )
+
+    def unbound(self) -> None:
+        """Keep everything from now on, whatever the policy."""
+        self._max_size = math.inf
+        self.buffer.unbound()
 
     def _end(self, what: str) -> None:
         self._log.warning("a subscription was too slow and has ended: %s", what)

@@ -12,8 +12,8 @@ from deepgram_stream_iter._connection.ending import is_retryable
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.tasks import Tasks, call_either
-from deepgram_stream_iter._options import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 from deepgram_stream_iter._recovery.back_off import BackOff
+from deepgram_stream_iter._settings import DAY_SECONDS, ReconnectAttempt, Settings, check_number
 
 
 class Dialer:

@@ -22,14 +22,14 @@ from deepgram_stream_iter._life.dialer import Dialer
 from deepgram_stream_iter._life.patience import Patience
 from deepgram_stream_iter._life.sources import Sources
 from deepgram_stream_iter._life.tally import Tally
-from deepgram_stream_iter._log import Log
+from deepgram_stream_iter._log import Log, because_of
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
 from deepgram_stream_iter._loop.tasks import Tasks
-from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.outbox import Outbox
 from deepgram_stream_iter._outbound.requests import Requests
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._settings import Settings
 
 _GRACE_SECONDS = 0.2
 """For tasks that were cancelled to end."""
@@ -183,7 +183,13 @@ class Life:
             if attempt is None:
                 return end
             self.log.attempt = attempt.number
-            self.log.info("reconnecting in %.2f s, over: %s", attempt.delay, attempt.cause)
+            self.log.info(
+                "%s in %.2f s (attempt %s)%s",
+                "connecting again" if self.connection is None else "reconnecting",
+                attempt.delay,
+                attempt.number,
+                because_of(attempt.cause),
+            )
             if self.connection is not None:
                 reconnecting = ReconnectingEvent(
                     attempt=attempt.number, cause=attempt.cause, delay=attempt.delay
@@ -235,7 +241,10 @@ class Life:
                 )
         self.log.request_id = connection.request_id
         self.log.info(
-            "%s in %.2f s", "connected" if before is None else "reconnected", self.tally.connect_seconds
+            "%s in %.2f s%s",
+            "connected" if before is None else "reconnected",
+            self.tally.connect_seconds,
+            f" [request id {connection.request_id}]" if connection.request_id else "",
         )
         self.log.attempt = 0
         self.outbox.begin(connection)
@@ -274,12 +283,6 @@ class Life:
             metadata=self.inbox.ledger.metadata,
         )
         self.over = Over(info, error)
-        self.log.info(
-            "closed by the %s with code %s%s",
-            info.initiator,
-            code,
-            f", over {type(error).__name__}: {error}" if error is not None else "",
-        )
         is_cut_off = not end.drained and (error is not None or is_asked_for)
         lost = self.inbox.recovery.end() if self.inbox.recovery is not None and is_cut_off else None
         lost = None if lost is None else self.inbox.clock.place(lost)
@@ -289,3 +292,7 @@ class Life:
             self.connection.finish_with(end)
         self.sources.stop()
         self._opened.set()
+        how = "closed" if self.connection is not None else "not connected"
+        if error is None and self.connection is not None:  # else the error says it
+            how += f" by the {info.initiator}" + ("" if code is None else f" with code {code}")
+        self.log.info("%s%s", how, because_of(error))

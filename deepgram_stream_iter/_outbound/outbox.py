@@ -10,14 +10,14 @@ from typing import Literal, TypeAlias
 
 import anyio
 
-from deepgram_stream_iter._audio import FRAME_MS
+from deepgram_stream_iter._audio.format import FRAME_MS
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import ConnectionLost, DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Waiters
-from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.admission import Admission
 from deepgram_stream_iter._recovery.memory import Memory
+from deepgram_stream_iter._settings import Settings
 
 _State: TypeAlias = Literal["paused", "catching up", "caught up", "live"]
 """Audio waits while the outbox is paused or catching up; control messages wait until it is live."""

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import anyio
 
-from deepgram_stream_iter._audio import (
-    FRAME_MS,
-    AudioSource,
-    FrameCutter,
-    Pacer,
-    is_buffer,
-    pieces,
-)
+from deepgram_stream_iter._audio.checks import AudioChecks
+from deepgram_stream_iter._audio.format import FRAME_MS, FrameCutter, Pacer
+from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_buffer, pieces
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._errors import DeepgramStreamError
 from deepgram_stream_iter._events.kinds import AudioGapEvent
@@ -44,6 +40,7 @@ class AudioSender:
         self._clock = inbox.clock
         self._clock.format = connection.format
         self._cutter = FrameCutter(self._format, FRAME_MS[connection.adapter.endpoint])
+        self._checks = AudioChecks(connection.adapter.query, connection.adapter.endpoint)
         self._lock = asyncio.Lock()  # an uncontended anyio.Lock takes three times as long
         self._unsent = Unsent(connection.format, max_unsent_seconds)
         self._unsent_lock = asyncio.Lock()
@@ -67,20 +64,37 @@ class AudioSender:
         # One that is ahead of the clock goes on: each call alone would send its first frame at once.
         return self._pacer
 
+    def check(self, source: AudioSource, *, in_thread: bool = False) -> None:
+        """Refuse what is no source, and what a source says of itself that is not what the connection was told.
+
+        :raises TypeError: :raises ValueError: with what to write instead; nothing of the source is sent then.
+        """
+        check_source(source, in_thread=in_thread)
+        self._checks.check_source(source)
+
     async def send_all(self, source: AudioSource, pacer: Pacer | None) -> None:
         """Send all pieces of a source, which is closed afterwards where it is an async generator.
 
         :raises DeepgramStreamError: as `Outbox.send` does.
+        :raises TypeError: as `check` does, before anything is sent; later for a piece of the source.
+        :raises ValueError: as `check` does, before anything is sent.
         """
         if is_buffer(source):  # which needs no generator
+            self._checks.check(source, is_head=self._clock.bytes_sent == 0)
             await self._send(source, pacer)
             return
-        async with aclosing(pieces(source)) as stream_of_pieces:
+        self._checks.check_source(source)
+        async with aclosing(self._pieces(source)) as stream_of_pieces:
             async for piece in stream_of_pieces:
                 await self._send(piece, pacer)
 
     async def feed(
-        self, source: AudioSource, pacer: Pacer | None, *, fails_in_order: bool = False
+        self,
+        source: AudioSource,
+        pacer: Pacer | None,
+        *,
+        in_thread: bool = False,
+        fails_in_order: bool = False,
     ) -> DeepgramStreamError | None:
         """Do the same in the background, with what was put before, and in between.
 
@@ -89,7 +103,7 @@ class AudioSender:
         """
         await self.try_to_send_unsent()
         try:
-            async with aclosing(pieces(source)) as stream_of_pieces:
+            async with aclosing(self._pieces(source, in_thread=in_thread)) as stream_of_pieces:
                 async for piece in stream_of_pieces:
                     try:
                         await self._send(piece, pacer)
@@ -108,7 +122,11 @@ class AudioSender:
         return bool(self._unsent) or self._unsent_lock.locked()
 
     def put(self, piece: Buffer) -> None:
-        """Keep a piece until `try_to_send_unsent`; any thread may call this."""
+        """Keep a piece until `try_to_send_unsent`; any thread may call this.
+
+        :raises TypeError: :raises ValueError: as `AudioChecks.check` does.
+        """
+        self._checks.check(piece, is_head=not (self._clock.bytes_sent or self._unsent))
         self._unsent.put(piece)
 
     async def try_to_send_unsent(self) -> None:
@@ -138,6 +156,14 @@ class AudioSender:
         else:
             gap = self._clock.lose(self._format.seconds(size))
         self._inbox.lose(gap)
+
+    async def _pieces(self, source: AudioSource, *, in_thread: bool = False) -> AsyncGenerator[Buffer, None]:
+        is_head = True
+        async with aclosing(pieces(source, self._cutter.frame_size, in_thread=in_thread)) as unchecked:
+            async for piece in unchecked:
+                self._checks.check(piece, is_head=is_head)
+                is_head = is_head and not memoryview(piece).nbytes
+                yield piece
 
     async def _send(self, piece: Buffer, pacer: Pacer | None) -> None:
         # The frames of a piece stay together, unless they are paced: others need not wait for all of them.

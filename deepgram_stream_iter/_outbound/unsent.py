@@ -6,9 +6,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepgram_stream_iter._audio import RawFormat
-from deepgram_stream_iter._options import DAY_SECONDS
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._recovery.memory import OPAQUE_BYTES_PER_SECOND
+from deepgram_stream_iter._settings import DAY_SECONDS
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

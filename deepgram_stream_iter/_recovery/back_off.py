@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from deepgram_stream_iter._errors import ConnectError, ConnectionLost
-from deepgram_stream_iter._options import DAY_SECONDS, Reconnect, ReconnectAttempt
+from deepgram_stream_iter._settings import DAY_SECONDS, Reconnect, ReconnectAttempt
 
 
 def _full_jitter(bound_seconds: float) -> float:

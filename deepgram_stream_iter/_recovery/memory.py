@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._recovery.container import container_head
 
 OPAQUE_BYTES_PER_SECOND = 32_000

@@ -6,16 +6,19 @@ from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._connection.connection import Connection
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._life.life import Life
-from deepgram_stream_iter._options import Settings
 from deepgram_stream_iter._outbound.sender import AudioSender
 from deepgram_stream_iter._session.entered import Entered
+from deepgram_stream_iter._settings import Settings
 
 
 class SessionBase:
     """A session that may have been entered; until then it needs no event loop."""
 
+    _not_entered = "the session has not been entered: use `async with stream(...) as session`"
+
     def __init__(self, connector: Connector, settings: Settings) -> None:
         self._connector, self._settings = connector, settings
+        self._life: Life | None = None  # from the begin of its entering on
         self._entered_as: Entered | None = None
         self._audio: AudioSender | None = None
 
@@ -26,17 +29,13 @@ class SessionBase:
         return over.info if over is not None else None
 
     @property
-    def _life(self) -> Life | None:
-        return self._entered_as.life if self._entered_as is not None else None
-
-    @property
     def _entered(self) -> Entered:
         """What there is from the entering on.
 
         :raises RuntimeError: before the session is entered.
         """
         if self._entered_as is None:
-            raise RuntimeError("the session has not been entered: use `async with stream(...) as session`")
+            raise RuntimeError(self._not_entered)
         return self._entered_as
 
     def _entered_here(self) -> Entered:

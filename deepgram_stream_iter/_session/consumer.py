@@ -45,7 +45,11 @@ class Consumer(Generic[E]):
 
     async def next(self) -> E:
         """Return the next event; see `StreamSession.__anext__`."""
-        event = await self._wait_for_event()
+        try:
+            event = await self._wait_for_event()
+        except Exception as error:
+            self._entered.note(error)
+            raise
         self._position.advance(event)
         return cast("E", event)  # of the kinds that were asked for
 
@@ -61,14 +65,13 @@ class Consumer(Generic[E]):
         """Return the next utterance that an event, or the end of the stream, completes."""
         while True:
             try:
-                await self.next()
-            except Exception as error:
-                utterance = self._position.end() if self._is_end(error) else None
-                if utterance is None:
-                    raise
-                self._entered.is_error_seen = False  # it comes out after these
-            else:
+                self._position.advance(await self._wait_for_event())
                 utterance = self._position.completed
+            except Exception as error:
+                utterance = self._end(error)
+                if utterance is None:
+                    self._entered.note(error)
+                    raise
             if utterance is not None:
                 return utterance
 
@@ -81,15 +84,13 @@ class Consumer(Generic[E]):
             return await self._buffer.get()
         except EndOfEvents:
             raise StopAsyncIteration from None
-        except Exception as error:
-            self._entered.note(error)
-            raise
         finally:
             self._is_taking = False
 
-    def _is_end(self, error: Exception) -> bool:
-        over = self._entered.life.over
-        return isinstance(error, StopAsyncIteration) or (over is not None and error is over.error)
+    def _end(self, error: Exception) -> Utterance | None:
+        """Return an utterance that the end of the stream cuts off; None where there is none, or the error is no end."""
+        is_end = isinstance(error, StopAsyncIteration) or error is self._buffer.error
+        return self._position.end() if is_end else None
 
 
 class Utterances:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from deepgram_stream_iter._errors import ConnectionLost, SessionClosed
 from deepgram_stream_iter._life.life import Life
-from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._settings import Settings
 
 
 class Entered:

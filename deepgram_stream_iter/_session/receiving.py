@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from deepgram_stream_iter._adapters._protocol import Connector
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.subscriber import Subscriber
-from deepgram_stream_iter._options import Overflow, Settings
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.consumer import Consumer, Position, Utterances
 from deepgram_stream_iter._session.subscription import Subscription
+from deepgram_stream_iter._settings import BufferSettings, Overflow, Settings
 from deepgram_stream_iter._transcript import Utterance
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 E = TypeVar("E", bound=StreamEvent)
 F = TypeVar("F", bound=StreamEvent)
@@ -57,48 +57,19 @@ class Receiving(SessionBase):
         return Utterances(self._next_utterance)
 
     @overload
-    def subscribe(
-        self,
-        *,
-        max_buffer_size: int = ...,
-        overflow: Overflow = ...,
-        overflow_timeout_seconds: float = ...,
-    ) -> Subscription[AnyStreamEvent]: ...
+    def subscribe(self, **settings: Unpack[BufferSettings]) -> Subscription[AnyStreamEvent]: ...
+
+    @overload
+    def subscribe(self, kind: type[E], /, **settings: Unpack[BufferSettings]) -> Subscription[E]: ...
 
     @overload
     def subscribe(
-        self,
-        kind: type[E],
-        /,
-        *,
-        max_buffer_size: int = ...,
-        overflow: Overflow = ...,
-        overflow_timeout_seconds: float = ...,
-    ) -> Subscription[E]: ...
-
-    @overload
-    def subscribe(
-        self,
-        kind: type[E],
-        second: type[F],
-        /,
-        *,
-        max_buffer_size: int = ...,
-        overflow: Overflow = ...,
-        overflow_timeout_seconds: float = ...,
+        self, kind: type[E], second: type[F], /, **settings: Unpack[BufferSettings]
     ) -> Subscription[E | F]: ...
 
     @overload
     def subscribe(
-        self,
-        kind: type[E],
-        second: type[F],
-        third: type[G],
-        /,
-        *,
-        max_buffer_size: int = ...,
-        overflow: Overflow = ...,
-        overflow_timeout_seconds: float = ...,
+        self, kind: type[E], second: type[F], third: type[G], /, **settings: Unpack[BufferSettings]
     ) -> Subscription[E | F | G]: ...
 
     @overload
@@ -110,33 +81,27 @@ class Receiving(SessionBase):
         fourth: type[StreamEvent],
         /,
         *kinds: type[StreamEvent],
-        max_buffer_size: int = ...,
-        overflow: Overflow = ...,
-        overflow_timeout_seconds: float = ...,
+        **settings: Unpack[BufferSettings],
     ) -> Subscription[AnyStreamEvent]: ...
 
     def subscribe(
         self,
         *kinds: type[StreamEvent],
-        max_buffer_size: int = 256,
-        overflow: Overflow = "coalesce",
-        overflow_timeout_seconds: float = 10.0,
+        **settings: Unpack[BufferSettings],
     ) -> Subscription[Any]:
         """Return an independent consumer of the events from now on: of these kinds, or of all where none is named.
 
         It has a buffer of its own, and delays nobody, because it never pauses the SDK: what `overflow` cannot take out
         of a full buffer goes past its bound, until that has lasted for `overflow_timeout_seconds`. Then, and at once with
-        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on.
+        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on. The session's own buffer
+        fills too: where nobody iterates the session itself, give `stream()` a `max_buffer_size` of 0.
 
         :raises TypeError: for what is no kind of event.
         :raises ValueError: for a setting out of its range.
         :raises RuntimeError: before the session is entered, and in another event loop.
         """
-        entered = self._entered_here()
-        life = entered.life
-        subscriber = Subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds, life.log)
-        life.inbox.subscribe(subscriber)
-        return Subscription(entered, subscriber)
+        subscriber = self._new_subscriber(kinds, **settings)
+        return Subscription(self._entered, subscriber)
 
     @property
     def accumulated_transcript(self) -> str:
@@ -151,6 +116,18 @@ class Receiving(SessionBase):
     def transcript(self) -> str:
         """All final text that has arrived, of all channels, handed out or not."""
         return self._life.inbox.ledger.transcript if self._life is not None else ""
+
+    def _new_subscriber(
+        self,
+        kinds: tuple[type[StreamEvent], ...],
+        max_buffer_size: int = 256,
+        overflow: Overflow = "coalesce",
+        overflow_timeout_seconds: float = 10.0,
+    ) -> Subscriber:
+        life = self._entered_here().life
+        subscriber = Subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds, life.log)
+        life.inbox.subscribe(subscriber)
+        return subscriber
 
     async def _next_utterance(self) -> Utterance:
         return await self._entered_consumer.next_utterance()

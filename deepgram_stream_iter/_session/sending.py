@@ -5,19 +5,20 @@ the application -> send() / feed() -> AudioSender -> Outbox -> Connection -> the
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import anyio
 
-from deepgram_stream_iter._audio import AudioSource, check_source, is_buffer
+from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_buffer
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import ConfiguredEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError, Source
 from deepgram_stream_iter._loop.signal import Signal
-from deepgram_stream_iter._options import DAY_SECONDS, check_number
 from deepgram_stream_iter._session.base import SessionBase
 from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
+from deepgram_stream_iter._settings import DAY_SECONDS, check_number
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -98,6 +99,7 @@ class Sending(SessionBase):
         *,
         pace: float | None = None,
         finish: bool = True,
+        in_thread: bool = False,
         on_error: OnError = "raise",
     ) -> Feed:
         """Send a source in the background; its end is `finish()`, unless told otherwise.
@@ -106,6 +108,7 @@ class Sending(SessionBase):
         generator is closed. A source that cannot be cancelled (a read in a thread) does not hold up the end, but goes on
         until it returns. One source is fed at a time.
 
+        :param in_thread: advance a plain iterable in a thread of its own, because it blocks.
         :param on_error: what an exception in the source does. `raise`: it ends the stream at once. `finish`: it ends the
             stream in order, as for a phone that hangs up, so that the last words are there. Either way it comes out of the
             iteration as itself, after all that had arrived.
@@ -115,7 +118,6 @@ class Sending(SessionBase):
         :raises SessionClosed: as `send()` does.
         """
         entered = self._entered_here()
-        check_source(source)
         if on_error not in get_args(OnError):
             raise ValueError(f"on_error must be one of {get_args(OnError)}, not {on_error!r}")
         entered.life.outbox.check_open()
@@ -124,11 +126,9 @@ class Sending(SessionBase):
                 "another source is being fed: `await` what feed() returned before the next one, or mix them yourself"
             )
         sender, pacer = self._sender, self._sender.pacer(pace)
-        fed = Source(
-            send=lambda: sender.feed(source, pacer, fails_in_order=on_error == "finish"),
-            finishes=finish,
-            on_error=on_error,
-        )
+        sender.check(source, in_thread=in_thread)
+        send = partial(sender.feed, source, pacer, in_thread=in_thread, fails_in_order=on_error == "finish")
+        fed = Source(send=send, finishes=finish, on_error=on_error)
         entered.life.sources.start(fed)
         self._feed = Feed(entered, fed)
         return self._feed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -18,6 +18,8 @@ from deepgram_stream_iter._stats import StreamStats
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_FOR_WITH = "programs without an event loop use `with` and `for` with stream() of deepgram_stream_iter.sync"
+
 
 class StreamSession(Receiving, Sending):
     """One stream: an async context manager that returns itself, and an async iterator of its events.
@@ -26,8 +28,6 @@ class StreamSession(Receiving, Sending):
     that had arrived was handed out. One task iterates at a time; a `break` loses nothing, and a later `async for` goes
     on from there. Sending and finishing are safe from any task of the event loop in which the session was entered.
     """
-
-    _was_entered = False
 
     async def __aenter__(self) -> Self:
         """Enter as `open()` does."""
@@ -40,12 +40,11 @@ class StreamSession(Receiving, Sending):
         enters it in a `contextlib.AsyncExitStack`. Cancelling leaves no socket and no task behind.
 
         :raises ConnectError: when the handshake is refused, or not done within `connect_timeout_seconds`.
-        :raises RuntimeError: when the session was entered before.
+        :raises RuntimeError: when the session was entered before, and when `aclose()` is called meanwhile.
         """
-        if self._was_entered:
+        if self._life is not None:
             raise RuntimeError("a session can be entered once: call stream() again for another")
-        self._was_entered = True
-        life = Life(self._connector, self._settings)
+        life = self._life = Life(self._connector, self._settings)
         entered = Entered(life, self._settings)
         try:
             connection = await life.open()
@@ -69,14 +68,17 @@ class StreamSession(Receiving, Sending):
     async def aclose(self) -> None:
         """Finish, and close; does nothing where the session was not entered, and when it is called again.
 
-        With `listen=False` only detach. Takes as long as `finish()`, and 2 s at most when it closes at once; cancelling
-        closes at once. Late events can still be iterated and are in `transcript`.
+        Called while `open()` still connects, it ends that. With `listen=False` only detach. Takes as long as `finish()`,
+        and 2 s at most when it closes at once; cancelling closes at once. Late events can still be iterated and are in
+        `transcript`.
 
         :raises DeepgramStreamError: the error with which the stream ended, if nobody has seen it.
         :raises RuntimeError: in another event loop than that in which the session was entered.
         """
-        if self._life is not None:
+        if self._entered_as is not None:
             await self._leave(is_orderly=True)
+        elif self._life is not None:
+            await self._life.close_at_once()
 
     async def _leave(self, *, is_orderly: bool) -> None:
         entered = self._entered_here()
@@ -94,6 +96,17 @@ class StreamSession(Receiving, Sending):
             entered.is_error_seen = True
             raise life.over.error
 
+    # By mistake
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"this session is entered with `async with`; {_FOR_WITH}")
+
+    def __exit__(self, *_: object) -> NoReturn:
+        raise TypeError(f"this session is left by `async with`; {_FOR_WITH}")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"this session is iterated with `async for`; {_FOR_WITH}")
+
     # What there is to know
 
     def __repr__(self) -> str:
@@ -103,7 +116,7 @@ class StreamSession(Receiving, Sending):
 
     @property
     def connection(self) -> LiveConnection:
-        """The SDK's own connection; after a reconnection another one, on which nobody has registered yet.
+        """The SDK's own connection; after a reconnection another one, on which `on_connection` registers your handlers anew.
 
         :raises RuntimeError: before the session is entered.
         """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from deepgram_stream_iter._errors import SessionClosed
 from deepgram_stream_iter._inbound.subscriber import Subscriber
 from deepgram_stream_iter._session.consumer import Consumer, Position, Utterances
 from deepgram_stream_iter._session.entered import Entered
@@ -25,7 +27,7 @@ class Subscription(Generic[T]):
     """
 
     def __init__(self, entered: Entered, subscriber: Subscriber) -> None:
-        self._inbox, self._subscriber = entered.life.inbox, subscriber
+        self._entered, self._subscriber = entered, subscriber
         self._position = Position()
         self._consumer: Consumer[T] = Consumer(entered, subscriber.buffer, self._position)
 
@@ -38,12 +40,18 @@ class Subscription(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()  # an `async for` over it may be left by `break`
+        # An `async for` over it may be left by `break`. The garbage collector runs in any thread, and may do so in the middle
+        # of an event, so the event loop is told.
+        unsubscribe = partial(self._entered.life.inbox.unsubscribe, self._subscriber)
+        try:
+            self._entered.call_soon(unsubscribe)
+        except SessionClosed:  # then there are no more events
+            unsubscribe()
 
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, T]:
+    async def __anext__(self) -> T:
         """Hand out the next event. Cancelling loses none.
 
         :raises StopAsyncIteration: when the stream has ended as agreed, or the subscription was closed.
@@ -51,7 +59,9 @@ class Subscription(Generic[T]):
         :raises DeepgramStreamError: when the stream has not ended as agreed; an exception of a source, as itself.
         :raises RuntimeError: when another task is iterating, and in another event loop than the session's.
         """
-        return self._consumer.next()
+        return (
+            await self._consumer.next()
+        )  # keeps this one alive, which `anext(session.subscribe())` does not
 
     def utterances(self) -> AsyncIterator[Utterance]:
         """Iterate whole utterances or turns instead of events; see `StreamSession.utterances`.
@@ -61,7 +71,7 @@ class Subscription(Generic[T]):
         if self._subscriber.kinds:
             raise ValueError("utterances() takes all events: call subscribe() without kinds")
         self._position.assembler.keeps_words = True
-        return Utterances(self._consumer.next_utterance)
+        return Utterances(self._next_utterance)
 
     @property
     def accumulated_transcript(self) -> str:
@@ -70,4 +80,7 @@ class Subscription(Generic[T]):
 
     def close(self) -> None:
         """Get no more events; those that wait can still be iterated. May be called again."""
-        self._inbox.unsubscribe(self._subscriber)
+        self._entered.life.inbox.unsubscribe(self._subscriber)
+
+    async def _next_utterance(self) -> Utterance:
+        return await self._consumer.next_utterance()  # keeps this one alive as long as the iterator

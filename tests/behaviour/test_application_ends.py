@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import pytest
-from conftest import FRAME, Connect, LateWord, emitter_only, flux, nova
+from conftest import FRAME, Connect, LateWord, LegacyEvents, emitter_only, flux, legacy_only, nova, texts
 from test_finish_timeout import listened
 
 from deepgram_stream_iter import Reconnect, SessionClosed, StreamEvent, StreamingOptions, stream
-from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
+from deepgram_stream_iter.testing import (
+    DeepgramServer,
+    Faults,
+    Hypothesis,
+    ServerConnection,
+    messages,
+)
 
 SOON = Reconnect(initial_delay_seconds=0.01)
 each_endpoint = pytest.mark.parametrize("options_for", [nova, flux])
 
 
+async def call(kind: str, method: Callable[..., Any], *arguments: object) -> Any:
+    """Call a method of the SDK as an application does, off the loop where it blocks."""
+    if kind == "async":
+        return await method(*arguments)
+    return await anyio.to_thread.run_sync(method, *arguments)
+
+
 async def send_close_stream(connection: Any, kind: str) -> None:
     """Send CloseStream as the SDK's connection lets an application do."""
-    text = json.dumps({"type": "CloseStream"})
-    send = getattr(connection, "send_media", None) or connection.send  # SDK 3 and 4
-    if kind == "async":
-        await send(text)
-    else:
-        await anyio.to_thread.run_sync(send, text)
+    if hasattr(connection, "send_close_stream"):  # SDK 6 and 7
+        await call(kind, connection.send_close_stream)
+    elif hasattr(connection, "send_control"):  # SDK 5
+        version = "V2" if "V2" in type(connection).__name__ else "V1"
+        sockets = importlib.import_module("deepgram.extensions.types.sockets")
+        message = getattr(sockets, f"Listen{version}ControlMessage")(type="CloseStream")
+        await call(kind, connection.send_control, message)
+    else:  # SDK 3 and 4
+        await call(kind, connection.send, json.dumps({"type": "CloseStream"}))
 
 
 def script_of(options: StreamingOptions) -> list[dict[str, Any]]:
@@ -100,6 +120,89 @@ async def test_on_a_connection_that_is_observed(
         assert [type_ for type_ in types if type_ != "connected"] == EXPECTED[options.endpoint][-2:]
         assert session.close_info is not None
         assert session.close_info.drained
+
+
+LATE = Faults(late_final_seconds=0.1)
+
+
+@each_endpoint
+@pytest.mark.parametrize("is_fed", [False, True], ids=["sent", "fed"])
+async def test_late_words(
+    connect: Connect, kind: str, options_for: Callable[[], StreamingOptions], *, is_fed: bool
+) -> None:
+    """What is recognised only after CloseStream is handed out, also while a source goes on."""
+    options = options_for()
+    async with DeepgramServer(recognizer=LateWord, faults=LATE) as server:
+        async with connect(server, options) as session:
+            if is_fed:
+                session.feed(itertools.repeat(FRAME), pace=1.0)
+                await (await server.connection()).audio_reached(0.1)
+            else:
+                await session.send(FRAME)
+            await send_close_stream(session.connection, kind)
+            assert [event async for event in session][-1].type == EXPECTED[options.endpoint][-1]
+            assert session.transcript == "late"
+            assert session.close_info is not None
+            assert session.close_info.drained
+            assert session.close_info.code == (1005 if options.endpoint == "v2" else 1000)
+
+
+@emitter_only
+@each_endpoint
+async def test_late_words_are_observed(kind: str, options_for: Callable[[], StreamingOptions]) -> None:
+    """An observer of an application that sends audio and CloseStream itself gets them too."""
+    options = options_for()
+    async with DeepgramServer(recognizer=LateWord, faults=LATE) as server:
+        async with listened(server, kind, options.model) as connection:
+            async with stream(connection, listen=False) as session:
+                await call(kind, connection.send_media, FRAME)
+                await send_close_stream(connection, kind)
+                assert await texts(session) == ["late"]
+                assert session.close_info is not None
+                assert session.close_info.drained
+
+
+class LateWords(LateWord):
+    """A recognizer that has two words to say at the end."""
+
+    def flush(self) -> list[Hypothesis]:
+        """Say the words."""
+        return super().flush() * 2
+
+
+def register_a_slow_handler(connection: Any, kind: str) -> None:
+    """Have the SDK still read when the server has said all and closed."""
+
+    async def coroutine(*_: object, **__: object) -> None:
+        await anyio.sleep(0.05)
+
+    def plain(*_: object, **__: object) -> None:
+        time.sleep(0.05)
+
+    connection.on(LegacyEvents.Transcript, coroutine if kind == "async" else plain)
+
+
+@legacy_only
+@pytest.mark.parametrize("listen", [True, False], ids=["session", "observed"])
+@pytest.mark.parametrize("how", ["finish", "CloseStream"])
+async def test_on_a_connection_of_sdk_3_and_4(kind: str, how: str, *, listen: bool) -> None:
+    """Its own `finish()` or CloseStream ends the iteration, behind all that the server had to say."""
+    async with DeepgramServer(recognizer=LateWords) as server:
+        sockets: Any = server.client().listen
+        connection: Any = (sockets.asyncwebsocket if kind == "async" else sockets.websocket).v("1")
+        register_a_slow_handler(connection, kind)
+        if not listen:
+            assert await call(kind, connection.start, nova().query())
+        async with stream(connection, nova() if listen else None, listen=listen) as session:
+            await call(kind, connection.send, FRAME)
+            if how == "finish":
+                await call(kind, connection.finish)
+            else:
+                await send_close_stream(connection, kind)
+            assert await texts(session) == ["late", "late"]
+            assert session.close_info is not None
+            assert session.close_info.drained
+            assert session.close_info.metadata is not None
 
 
 async def test_flux_that_closes_without_a_status_by_itself(connect: Connect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import threading
 import time
@@ -151,6 +152,24 @@ async def test_options(kind: str, form: str) -> None:
     }.items():
         assert query[name] in (value, [value])
     assert query["keywords"] == ["hello", "world"]
+
+
+@pytest.mark.parametrize("form", ["mapping", "StreamingOptions"])
+async def test_addons(kind: str, form: str) -> None:
+    """The further query parameters of `start()` are a TypeError, and what its text says to write instead reaches the server."""
+
+    def options(**given: Any) -> Any:
+        given["model"] = "nova-3"
+        return given if form == "mapping" else StreamingOptions(**given)
+
+    async with DeepgramServer() as server:
+        connection = connection_of(server, kind)
+        with pytest.raises(TypeError, match="addons") as caught:
+            stream(connection, options(addons={"from_the_future": "yes", "several": ["a", "b"]}))
+        written = str(caught.value).partition("extra=")[2].partition("}")[0] + "}"
+        async with stream(connection, options(extra=ast.literal_eval(written))):
+            query = (await server.connection()).query
+    assert (query["from_the_future"], query["several"]) == (["yes"], ["a", "b"])
 
 
 async def test_a_started_connection_is_attached_to(kind: str) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._outbound.admission import Admission
 from deepgram_stream_iter._recovery.memory import OpaqueMemory, RawMemory
 

@@ -1,17 +1,19 @@
+"""What bytes last, where frames are cut, and when they are due."""
+
 from __future__ import annotations
 
 import array
 import ctypes
 import itertools
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._audio import FrameCutter, Pacer, RawFormat, check_source, is_buffer, pieces
+from deepgram_stream_iter._audio.format import FrameCutter, Pacer, RawFormat
+from deepgram_stream_iter._audio.sources import is_buffer
 
 FORMATS = st.builds(
     RawFormat, sample_rate=st.integers(1, 400), block_size=st.sampled_from([1, 2, 3, 4, 8, 16])
@@ -104,66 +106,6 @@ def test_anything_bytes_like(piece: Any) -> None:
 def test_empty_pieces_give_no_frame(piece: Any) -> None:
     """An empty frame would end the stream, so an empty piece gives none."""
     assert list(FrameCutter(None, 100).cut(piece)) == []
-
-
-@pytest.mark.parametrize("source", [b"a", bytearray(b"a"), [b"a"], iter([b"a"]), (b"a" for _ in "a")])
-async def test_sources(source: Any) -> None:
-    """A piece, or any iterable of pieces, is a source."""
-    check_source(source)
-    assert [bytes(piece) async for piece in pieces(source)] == [b"a"]
-
-
-@pytest.mark.parametrize("source", ["text", 7, None, object()])
-def test_no_source(source: object) -> None:
-    """Text is refused though it can be iterated, and so is all that cannot be; the error names its type."""
-    with pytest.raises(TypeError, match=type(source).__name__):
-        check_source(source)
-
-
-async def microphone(closed: list[bool]) -> AsyncGenerator[Any, None]:
-    """Give a piece, and then what is none."""
-    try:
-        yield b"a"
-        yield "text"
-    finally:
-        closed.append(True)
-
-
-async def test_an_async_generator_is_closed() -> None:
-    """Whoever stops taking pieces closes the async generator they come from, there and then."""
-    closed: list[bool] = []
-    taken = pieces(microphone(closed))
-    assert await anext(taken) == b"a"
-    await taken.aclose()
-    assert closed == [True]
-
-
-async def test_an_async_iterator_need_not_be_a_generator() -> None:
-    """An async iterator that has no `aclose()` is a source too."""
-
-    class Source:
-        def __init__(self) -> None:
-            self._left: Iterator[bytes] = iter([b"a", b"b"])
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
-
-        async def __anext__(self) -> bytes:
-            for piece in self._left:
-                return piece
-            raise StopAsyncIteration
-
-    check_source(Source())
-    assert [piece async for piece in pieces(Source())] == [b"a", b"b"]
-
-
-@pytest.mark.parametrize("source", [[b"a", "text"], microphone([])], ids=["sync", "async"])
-async def test_a_piece_that_is_no_audio(source: Any) -> None:
-    """A piece that is not bytes-like is refused when its turn comes, by the name of its type."""
-    taken = pieces(source)
-    assert await anext(taken) == b"a"
-    with pytest.raises(TypeError, match="str"):
-        await anext(taken)
 
 
 @given(

@@ -19,8 +19,8 @@ from deepgram_stream_iter._errors import (
     SessionClosed,
     StalledError,
 )
-from deepgram_stream_iter._options import Reconnect, ReconnectAttempt
 from deepgram_stream_iter._recovery.back_off import BackOff
+from deepgram_stream_iter._settings import Reconnect, ReconnectAttempt
 
 make: Any = Reconnect  # the wrong arguments are the point
 LOST = ConnectionLost("Lost", code=1006)

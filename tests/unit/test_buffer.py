@@ -17,7 +17,7 @@ from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent, TurnUpdateEvent
 from deepgram_stream_iter._inbound.buffer import EndOfEvents, EventBuffer
 from deepgram_stream_iter._log import Log
-from deepgram_stream_iter._options import Overflow
+from deepgram_stream_iter._settings import Overflow
 
 GET = None
 Steps: TypeAlias = "Sequence[AnyStreamEvent | None]"

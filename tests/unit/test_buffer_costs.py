@@ -13,7 +13,7 @@ from test_buffer import a_buffer, assert_waits, take
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.buffer import EventBuffer
-from deepgram_stream_iter._options import Overflow
+from deepgram_stream_iter._settings import Overflow
 
 POLICIES = get_args(Overflow)
 

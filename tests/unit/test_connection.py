@@ -20,7 +20,8 @@ from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.tasks import Tasks
-from deepgram_stream_iter._options import Endpoint, Settings
+from deepgram_stream_iter._options import Endpoint
+from deepgram_stream_iter._settings import Settings
 
 LATER = Reconnect(initial_delay_seconds=3600, max_delay_seconds=3600)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._inbound.audio_clock import AudioClock
 from deepgram_stream_iter._inbound.ledger import Ledger

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory, Rewound
 
 MONO = RawFormat(sample_rate=10, block_size=2)

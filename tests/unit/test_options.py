@@ -11,12 +11,19 @@ from typing import Any, get_args
 import pytest
 from deepgram import AsyncDeepgramClient
 
-from deepgram_stream_iter._options import Overflow, Settings, StreamingOptions
+from deepgram_stream_iter._options import StreamingOptions
+from deepgram_stream_iter._settings import Overflow, Settings
 
 LISTEN = AsyncDeepgramClient(api_key="x").listen
 CONNECT: dict[str, Callable[..., object]] = {"v1": LISTEN.v1.connect, "v2": LISTEN.v2.connect}
 PARAMETERS = {endpoint: set(inspect.signature(connect).parameters) for endpoint, connect in CONNECT.items()}
 MODELS = {"v1": "nova-3", "v2": "flux-general-en"}
+FORMS: dict[str, dict[str, object]] = {
+    "encoding": {"encoding": "linear16", "sample_rate": 16000},
+    "sample_rate": {"sample_rate": 16000},
+    "channels": {"channels": 2},
+}
+"""Values of the options that are checked."""
 FIELDS = {field.name for field in dataclasses.fields(StreamingOptions)}
 SETTINGS = Settings(
     max_buffer_size=1,
@@ -45,7 +52,7 @@ def test_the_options_are_those_of_the_sdk() -> None:
 @pytest.mark.parametrize("name", sorted(FIELDS - {"model", "extra"}))
 def test_the_options_of_an_endpoint(endpoint: str, name: str) -> None:
     """An option is taken for the models whose `connect()` has it; for others the error says where and what to do."""
-    arguments = {"model": MODELS[endpoint], name: "value"}
+    arguments: dict[str, object] = {"model": MODELS[endpoint], name: "value", **FORMS.get(name, {})}
     if name in PARAMETERS[endpoint]:
         assert make(**arguments).endpoint == endpoint
     else:
@@ -107,6 +114,61 @@ def test_how_values_travel(value: object, wire: object) -> None:
     """Booleans travel in lower case, sequences as lists, the rest as its text; in `extra` just as in an option."""
     assert make(model="nova-3", keyterm=value).query()["keyterm"] == wire
     assert make(model="nova-3", extra={"new": value}).query()["new"] == wire
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"model": "nova-3", "encoding": "linear16", "sample_rate": 11025, "channels": 20},
+        {"model": "nova-3", "encoding": "g729", "sample_rate": 8000},
+        {"model": "nova-3", "encoding": "amr-wb", "sample_rate": 16000},
+        {"model": "nova-3", "encoding": "mulaw", "sample_rate": "8000"},
+        {"model": "nova-3", "encoding": "linear32", "sample_rate": 192_000},
+        {"model": "nova-3", "sample_rate": 22050, "channels": 2},
+        {"model": "flux-general-en", "encoding": "ogg-opus", "sample_rate": 48000},
+        {"model": "flux-general-en", "encoding": "linear16", "sample_rate": 24000},
+        {"model": "flux-general-en", "sample_rate": 22050},
+        {"model": "nova-3", "encoding": "linear16", "extra": {"sample_rate": 1}},
+        {"model": "nova-3", "extra": {"encoding": "new", "channels": 64}},
+        {"model": "flux-general-en", "extra": {"encoding": "flac", "sample_rate": 22050}},
+    ],
+    ids=str,
+)
+def test_documented_forms_of_audio(form: dict[str, Any]) -> None:
+    """Every encoding, rate and number of channels that Deepgram documents is taken, and in `extra` any other."""
+    assert make(**form).query()["model"] == form["model"]
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"encoding": "pcm", "sample_rate": 16000}, r"^encoding must be one of linear16, .* not 'pcm'"),
+        ({"encoding": "wav"}, "leave it out for a file"),
+        ({"encoding": "LINEAR16", "sample_rate": 16000}, r"extra=\{'encoding': \.\.\.\}"),
+        ({"encoding": ["linear16"], "sample_rate": 16000}, "^encoding must be"),
+        ({"encoding": "linear16"}, "needs a sample_rate beside it"),
+        ({"encoding": "opus", "extra": {"sample_rate": None}}, "needs a sample_rate beside it"),
+        ({"encoding": "linear16", "sample_rate": 16}, "not kHz"),
+        ({"encoding": "linear16", "sample_rate": 256_000}, r"extra=\{'sample_rate': \.\.\.\}"),
+        ({"encoding": "linear16", "sample_rate": 16000.0}, "^sample_rate must be"),
+        ({"encoding": "linear16", "sample_rate": "16 kHz"}, "^sample_rate must be"),
+        ({"encoding": "amr-nb", "sample_rate": 16000}, "8000 for amr-nb"),
+        ({"sample_rate": -8000}, "^sample_rate must be"),
+        ({"channels": 0}, "^channels must be a whole number from 1 to 20"),
+        ({"channels": 21}, r"extra=\{'channels': \.\.\.\}"),
+        ({"channels": True}, "^channels must be"),
+        ({"model": "flux-general-en", "encoding": "flac", "sample_rate": 16000}, "on /v2/listen"),
+        (
+            {"model": "flux-general-en", "encoding": "linear16", "sample_rate": 32000},
+            "8000, 16000.* for Flux",
+        ),
+    ],
+    ids=str,
+)
+def test_forms_of_audio_that_are_not_documented(form: dict[str, Any], told: str) -> None:
+    """What Deepgram does not document is refused, and the error says what to write instead."""
+    with pytest.raises(ValueError, match=told):
+        make(**{"model": "nova-3", **form})
 
 
 def test_both_kinds_of_extra() -> None:
@@ -191,6 +253,8 @@ def test_options_travel(duplicate: Callable[[StreamingOptions], StreamingOptions
         ),
         {"max_buffer_size": -1},
         {"overflow": "block"},
+        {"keepalive_seconds": 10},
+        {"keepalive_seconds": float("inf")},
     ],
     ids=str,
 )
@@ -208,3 +272,4 @@ def test_settings_at_their_bounds(overflow: Overflow) -> None:
         SETTINGS, overflow=overflow, send_timeout_seconds=float("inf"), finish_timeout_seconds=1e-9
     )
     assert (settings.overflow, settings.keepalive_seconds) == (overflow, None)
+    assert dataclasses.replace(SETTINGS, keepalive_seconds=9.9).keepalive_seconds == 9.9

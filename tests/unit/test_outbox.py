@@ -11,11 +11,11 @@ import anyio.lowlevel
 import pytest
 
 from deepgram_stream_iter import ConnectionLost, Reconnect, SessionClosed
-from deepgram_stream_iter._audio import RawFormat
-from deepgram_stream_iter._options import Settings
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._outbound import outbox as outbox_module
 from deepgram_stream_iter._outbound.outbox import Outbox
 from deepgram_stream_iter._recovery.memory import Memory, OpaqueMemory, RawMemory
+from deepgram_stream_iter._settings import Settings
 
 MONO = RawFormat(sample_rate=16000, block_size=2)
 

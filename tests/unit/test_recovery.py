@@ -19,10 +19,10 @@ from deepgram_stream_iter._events.kinds import (
     UtteranceEndEvent,
 )
 from deepgram_stream_iter._events.words import Word
-from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.memory import RawMemory
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._settings import Reconnect
 from deepgram_stream_iter._transcript import UtteranceAssembler
 
 BLOCK_SIZE = 4

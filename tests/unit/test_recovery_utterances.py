@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent, TranscriptEvent
 from deepgram_stream_iter._events.words import Word
-from deepgram_stream_iter._options import Reconnect
 from deepgram_stream_iter._recovery.back_off import BackOff
 from deepgram_stream_iter._recovery.recovery import Recovery
+from deepgram_stream_iter._settings import Reconnect
 from deepgram_stream_iter._transcript import UtteranceAssembler
 
 RATE = 10

@@ -21,7 +21,7 @@ from deepgram_stream_iter._outbound.sender import AudioSender
 def a_sender(send: Callable[[bytes], Awaitable[None]]) -> AudioSender:
     """Make a sender of opaque audio, whose inbox keeps nothing."""
     outbox: Any = SimpleNamespace(send=send, bytes_taken=0)
-    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1"))
+    connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1", query={}))
     buffer = EventBuffer(0, "drop_oldest", 1, Log("test"))
     buffer.close()
     return AudioSender(outbox, connection, Inbox(buffer, Log("test")), 5.0)

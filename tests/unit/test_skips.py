@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deepgram_stream_iter import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._adapters.decode import decode
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._events.kinds import TranscriptEvent
 from deepgram_stream_iter._events.skips import Skips
 from deepgram_stream_iter._events.unread import changed, last_word

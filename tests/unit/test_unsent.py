@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgram_stream_iter._audio import RawFormat
+from deepgram_stream_iter._audio.format import RawFormat
 from deepgram_stream_iter._outbound.unsent import Unsent
 from deepgram_stream_iter._recovery.memory import OPAQUE_BYTES_PER_SECOND
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-AudioSource: TypeAlias = "Buffer | Iterable[Buffer] | AsyncIterable[Buffer]"
-"""One piece of audio (`bytes`, `bytearray`, `memoryview`, `array`, a NumPy array), or many."""
-
 FRAME_MS = {"v1": 100, "v2": 80, "other": 100}
 """The longest frame of raw audio, by endpoint."""
-_SAMPLE_WIDTHS = {"linear16": 2, "linear32": 4, "mulaw": 1, "alaw": 1}
+SAMPLE_WIDTHS = {"linear16": 2, "linear32": 4, "mulaw": 1, "alaw": 1}
+"""Bytes of a sample, by raw encoding."""
 _LARGEST_OPAQUE_FRAME = 32 * 1024
 """Bytes in a frame of audio whose bytes are not time: whole containers handed over in one piece."""
 
@@ -31,7 +29,7 @@ class RawFormat:
     def of(cls, query: Mapping[str, str | Sequence[str]]) -> RawFormat | None:
         """Read the format off the parameters of a connection; None when its bytes are not time, or nobody said."""
         try:
-            width = _SAMPLE_WIDTHS[str(query["encoding"])]
+            width = SAMPLE_WIDTHS[str(query["encoding"])]
             sample_rate, channels = int(str(query["sample_rate"])), int(str(query.get("channels", 1)))
         except (KeyError, ValueError):
             return None
@@ -48,67 +46,16 @@ class RawFormat:
         return round(seconds * self.sample_rate) * self.block_size
 
 
-def is_buffer(source: object) -> TypeGuard[Buffer]:
-    """Return whether an object is bytes-like."""
-    if isinstance(source, bytes):  # most are, and this takes a third of the time
-        return True
-    try:
-        memoryview(cast("Buffer", source))  # whether it is one is the question
-    except TypeError:
-        return False
-    return True
-
-
-def check_source(source: object) -> None:
-    """Refuse what is no audio.
-
-    :raises TypeError: for text, and for what is neither bytes-like nor an iterable or async iterable.
-    """
-    if not isinstance(source, str) and (
-        is_buffer(source) or hasattr(source, "__aiter__") or hasattr(source, "__iter__")
-    ):
-        return
-    raise TypeError(
-        "audio must be bytes-like, or an iterable or async iterable of bytes-like pieces, not"
-        f" {type(source).__name__}"
-    )
-
-
-async def pieces(source: AudioSource) -> AsyncGenerator[Buffer, None]:
-    """Yield the pieces of any source; a source that is an async generator is closed with it.
-
-    :raises TypeError: for a piece that is not bytes-like.
-    """
-    if is_buffer(source):
-        yield source
-    elif isinstance(source, AsyncIterable):
-        try:
-            async for piece in source:
-                yield _checked(piece)
-        finally:
-            if isinstance(source, AsyncGenerator):
-                await source.aclose()
-    else:
-        for piece in cast("Iterable[Buffer]", source):
-            yield _checked(piece)
-
-
-def _checked(piece: Buffer) -> Buffer:
-    if not is_buffer(piece):
-        raise TypeError(f"a piece of audio must be bytes-like, not {type(piece).__name__}")
-    return piece
-
-
 class FrameCutter:
     """Cuts pieces of audio into frames of at most `frame_ms`, at sample boundaries of the whole stream."""
 
     def __init__(self, audio_format: RawFormat | None, frame_ms: int) -> None:
         self._block_size = audio_format.block_size if audio_format else 1
-        self._frame_size = (
-            max(1, audio_format.sample_rate * frame_ms // 1000) * audio_format.block_size
-            if audio_format
-            else _LARGEST_OPAQUE_FRAME
-        )
+        self.frame_size: int | None = None
+        """Bytes of the longest frame of raw audio; None where its bytes are not time."""
+        if audio_format is not None:
+            samples = max(1, audio_format.sample_rate * frame_ms // 1000)
+            self.frame_size = samples * audio_format.block_size
         self._split_bytes = 0  # of a sample, at the end of what was cut so far
 
     def cut(self, piece: Buffer) -> Iterable[bytes]:
@@ -132,7 +79,7 @@ class FrameCutter:
     @property
     def _room(self) -> int:
         """How many bytes the next frame may have, for it to end between two samples."""
-        return self._frame_size - self._split_bytes
+        return (self.frame_size or _LARGEST_OPAQUE_FRAME) - self._split_bytes
 
     def _add(self, size: int) -> None:
         self._split_bytes = (self._split_bytes + size) % self._block_size

@@ -1,0 +1,77 @@
+"""The async session as a sync one runs it: in the loop of another thread, with consumers there that take all that waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepgram_stream_iter._audio.sources import AudioSource, is_plain_iterable
+from deepgram_stream_iter._errors import DeepgramStreamError, SessionClosed
+from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
+from deepgram_stream_iter._life.life import Over
+from deepgram_stream_iter._life.sources import OnError
+from deepgram_stream_iter._session.feed import Feed
+from deepgram_stream_iter._session.session import StreamSession
+from deepgram_stream_iter._settings import BufferSettings
+from deepgram_stream_iter._sync.consumer import CrossingConsumer, CrossingSubscription
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from deepgram_stream_iter._sync.running import Running
+
+NOT_ENTERED = "the session has not been entered: use `with stream(...) as session`"
+
+
+class Engine(StreamSession):
+    """What a sync session needs of the async one beyond its public methods."""
+
+    _not_entered = NOT_ENTERED
+
+    @classmethod
+    def of(cls, session: StreamSession) -> Engine:
+        """Return an engine with the settings of a session that was not entered."""
+        return cls(session._connector, session._settings)  # noqa: SLF001  (of its own base class)
+
+    # From any thread
+
+    def consumer(self, running: Running) -> CrossingConsumer[AnyStreamEvent]:
+        """Return the consumer of the session's events in another thread."""
+        return CrossingConsumer(running, self._entered, self._entered.life.inbox.buffer, self._position)
+
+    def ended(self) -> Exception:
+        """Return why nothing can be asked of the session any more."""
+        if self._life is not None:
+            try:
+                self._life.outbox.check_open()
+            except DeepgramStreamError as error:
+                return error
+        return SessionClosed("the session was left, or belongs to the process that this one was forked from")
+
+    def over(self) -> Over:
+        """Return how a session ended that was left.
+
+        :raises SessionClosed: where it has not.
+        """
+        if self._life is None or self._life.over is None:
+            raise self.ended()
+        return self._life.over
+
+    # In the loop
+
+    async def close_at_once(self) -> None:
+        """Close without waiting for what is still to come, where there is something open."""
+        if self._life is not None:
+            await self._leave(is_orderly=False)
+
+    async def start_feed(
+        self, source: AudioSource, *, pace: float | None, finish: bool, on_error: OnError
+    ) -> Feed:
+        """Feed, see `feed()`; a plain iterable may block."""
+        in_thread = is_plain_iterable(source)
+        return self.feed(source, pace=pace, finish=finish, in_thread=in_thread, on_error=on_error)
+
+    async def start_subscription(
+        self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]
+    ) -> CrossingSubscription:
+        """Subscribe, see `subscribe()`."""
+        return CrossingSubscription(self._entered, self._new_subscriber(kinds, **settings))
