@@ -201,10 +201,11 @@ class Sending(SessionBase):
 
         Sends Finalize (v1) and CloseStream. Events go on meanwhile; they can be consumed then or afterwards, because from
         here on a full buffer no longer pauses the SDK. Not to be awaited in a handler of the SDK, which waits for it.
-        Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer; where the session
-        reconnects and the connection is lost, once more as long, and as long as the audio takes to be sent again. May be
-        called again, and from several tasks; cancelling leaves the ending under way. Never raises for the way in which the
-        stream ended: that is in the result, and the iteration raises it.
+        Takes at most `finish_timeout_seconds`, and 2 s more to close on a server that does not answer; once more as long
+        where audio of `send_nowait()` waits for the socket, and where the session reconnects and the connection is lost, and
+        then as long as the audio takes to be sent again. May be called again, and from several tasks; cancelling leaves the
+        ending under way. Never raises for the way in which the stream ended: that is in the result, and the iteration raises
+        it.
 
         :raises RuntimeError: before the session is entered, and in another event loop than that one.
         """
@@ -238,7 +239,7 @@ class Sending(SessionBase):
 
     async def _wait_for_unsent(self) -> None:
         """Wait until what `send_nowait()` was given is sent: in a task of its own, so that cancelling loses none of it."""
-        if self._sender.has_unsent:
+        if self._audio is not None and self._audio.has_unsent:
             await self._send_unsent().wait()
 
     def _send_unsent(self) -> Signal:

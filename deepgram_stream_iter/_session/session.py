@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
+import anyio
+
 from deepgram_stream_iter._adapters._protocol import LiveConnection
 from deepgram_stream_iter._life.life import Life
 from deepgram_stream_iter._outbound.sender import AudioSender
@@ -85,6 +87,9 @@ class StreamSession(Receiving, Sending):
         try:
             if is_orderly and self._settings.listen:
                 await self.finish()
+            elif is_orderly:
+                with anyio.move_on_after(self._settings.finish_timeout_seconds):
+                    await self._wait_for_unsent()
         finally:
             await life.close_at_once()
         if is_orderly and life.over is not None and life.over.error is not None and not entered.is_error_seen:

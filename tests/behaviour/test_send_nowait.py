@@ -16,7 +16,7 @@ import anyio.to_thread
 import deepgram
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import Connect, flux, legacy_only, nova, texts
+from conftest import Connect, emitter_only, flux, legacy_only, nova, texts
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -27,6 +27,7 @@ from deepgram_stream_iter import (
     StreamEvent,
     StreamingOptions,
     StreamSession,
+    stream,
 )
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, SpokenWord, messages
 
@@ -219,6 +220,33 @@ async def test_before_a_later_control_message(connect: Connect, name: str) -> No
         frames = [frame.data for frame in server.connections[0].frames]
         assert frames[:2] == [piece(1), piece(2)]
         assert kind in str(frames[2])
+
+
+@emitter_only
+async def test_leaving_what_is_observed(kind: str) -> None:
+    """An observer ends nothing, but what it was handed over is sent before it detaches."""
+    async with DeepgramServer() as server:
+        client: Any = server.client() if kind == "async" else server.sync_client()
+        connecting = client.listen.v1.connect(model="nova-3")
+        entering: Any = connecting.__aenter__() if kind == "async" else in_a_thread(connecting.__enter__)
+        connection: Any = await entering
+        try:
+            async with stream(connection, listen=False) as session:
+                for number in (1, 2):
+                    session.send_nowait(piece(number))
+            served = await server.connection()
+            if kind == "async":
+                await connection.send_media(piece(3))
+            else:
+                await in_a_thread(lambda: connection.send_media(piece(3)))
+            while len(served.frames) < 3 and piece(3) not in served.audio_frames:
+                await checkpoint()
+            assert [frame.data for frame in served.frames] == [piece(1), piece(2), piece(3)]
+        finally:
+            if kind == "async":
+                await connecting.__aexit__(None, None, None)
+            else:
+                await in_a_thread(lambda: connecting.__exit__(None, None, None))
 
 
 async def test_before_force_end_turn(connect: Connect) -> None:
