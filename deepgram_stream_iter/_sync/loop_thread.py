@@ -9,7 +9,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -25,8 +24,9 @@ T = TypeVar("T")
 
 _GRACE_SECONDS = 0.2
 """For calls that are under way at the end to get their answer."""
-_INTERRUPTIBLE_SECONDS = 0.25
-"""On Windows a Ctrl-C is noticed between two waits only."""
+_INTERRUPTIBLE_SECONDS = 0.5
+"""How often the main thread looks up: Python does not notice a Ctrl-C that comes just before a wait begins, and on Windows
+none that comes during it."""
 
 
 class LoopReleased(Exception):
@@ -182,9 +182,10 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Fu
 
 
 def _result(called: Future[T]) -> T:
-    if sys.platform == "win32":
-        while not concurrent.futures.wait([called], timeout=_INTERRUPTIBLE_SECONDS).done:
-            pass
+    if threading.current_thread() is threading.main_thread():
+        while not called.done():
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                called.exception(_INTERRUPTIBLE_SECONDS)
     return called.result()
 
 

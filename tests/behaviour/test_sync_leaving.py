@@ -323,7 +323,8 @@ async def test_interrupted_while_entering(kind: str) -> None:
             program.interrupt()
             await program.said("[]")
             code, _, err = await program.ends()
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "Traceback" not in err  # SDK 3 and 4 say that they could not start
 
 
 # Left open
