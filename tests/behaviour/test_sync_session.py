@@ -445,6 +445,10 @@ async def test_functions_of_the_application(kind: str) -> None:
         note("on_attempt")
         attempt.delay = 0.0
 
+    def on_connection(connection: object) -> None:
+        assert hasattr(connection, "on")
+        note("on_connection")
+
     async def script(connection: ServerConnection) -> None:
         if connection is server.connections[0]:
             connection.abort()
@@ -452,8 +456,9 @@ async def test_functions_of_the_application(kind: str) -> None:
     async with DeepgramServer(script=script) as server:
 
         def program() -> None:
+            given: dict[str, Any] = {"authorization": authorization, "on_connection": on_connection}
             again = Reconnect(on_attempt=on_attempt)
-            with make(server, kind, nova(), authorization=authorization, reconnect=again) as session:
+            with make(server, kind, nova(), **given, reconnect=again) as session:
                 for event in session:
                     if isinstance(event, StreamEvent.Reconnected):
                         break
@@ -462,7 +467,7 @@ async def test_functions_of_the_application(kind: str) -> None:
 
         await threaded(program)
         assert len(server.connections) == 3
-    assert seen == {"plain": False, "async": True, "on_attempt": False}
+    assert seen == {"plain": False, "async": True, "on_attempt": False, "on_connection": False}
 
 
 @pytest.mark.parametrize(
