@@ -445,10 +445,6 @@ async def test_functions_of_the_application(kind: str) -> None:
         note("on_attempt")
         attempt.delay = 0.0
 
-    def on_connection(connection: object) -> None:
-        assert hasattr(connection, "on")
-        note("on_connection")
-
     async def script(connection: ServerConnection) -> None:
         if connection is server.connections[0]:
             connection.abort()
@@ -456,7 +452,10 @@ async def test_functions_of_the_application(kind: str) -> None:
     async with DeepgramServer(script=script) as server:
 
         def program() -> None:
-            given: dict[str, Any] = {"authorization": authorization, "on_connection": on_connection}
+            given: dict[str, Any] = {
+                "authorization": authorization,
+                "on_connection": lambda _: note("on_connection"),
+            }
             again = Reconnect(on_attempt=on_attempt)
             with make(server, kind, nova(), **given, reconnect=again) as session:
                 for event in session:
