@@ -35,7 +35,7 @@ class StreamStats:
     latency_seconds_max: float | None = None
     """The most that it was when a result came; None before the first."""
     audio_seconds_sent: float | None = None
-    """The audio that `send()` and `feed()` have taken, once however often it was sent again; None for audio whose bytes are
+    """The audio that `send()`, `send_nowait()` and `feed()` have taken, once however often it was sent again; None for audio whose bytes are
     not time (containers, compressed encodings)."""
     audio_seconds_finalized: float = 0.0
     """Where in the audio the last final text ends."""
@@ -45,7 +45,7 @@ class StreamStats:
     audio_seconds_replayed: float = 0.0
     """Audio that was sent again after a reconnection."""
     audio_seconds_lost: float = 0.0
-    """The audio of all `AudioGap`s whose length is known."""
+    """The audio of all `AudioGap`s whose length is known, without what `skip()` left out in them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by their names, as JSON types; times are rounded to the microsecond."""

@@ -241,7 +241,7 @@ class ReconnectedEvent(StreamEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioGapEvent(StreamEvent):
-    """Audio that is not transcribed for good, and will not be: it was lost together with a connection."""
+    """Audio that is not transcribed for good, and will not be: it was lost with a connection, or waited too long to be sent."""
 
     type: Literal["audio_gap"] = field(default="audio_gap", init=False, repr=False)
     start: Seconds = 0.0
