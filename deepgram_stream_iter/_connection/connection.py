@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-import anyio
-
 from deepgram_stream_iter._adapters._protocol import LAST_MESSAGES_SECONDS, Adapter
 from deepgram_stream_iter._adapters.failures import without_secrets
 from deepgram_stream_iter._audio.format import RawFormat
@@ -28,7 +26,7 @@ from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.bounded import ends_within
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Signal
-from deepgram_stream_iter._loop.tasks import Tasks, call_either
+from deepgram_stream_iter._loop.tasks import Scope, Tasks, call_either
 from deepgram_stream_iter._settings import Settings
 
 
@@ -42,7 +40,7 @@ class Connection:
         self.end: End | None = None
         """How it ended; there are no more events then."""
         self._uses = Tasks()  # what sends through it
-        self._listening: anyio.CancelScope | None = None
+        self._listening: Scope | None = None
         self._ended = Signal()
         self._noticed = Signal()  # it has ended, or a send has found the socket closed
         self._settled = Signal()  # audio may be sent, or it has ended

@@ -12,6 +12,27 @@ import anyio
 T = TypeVar("T")
 
 
+class Scope:
+    """Cancels a task. The scope of anyio is made in the task, because with the lowest anyio a callback can make none."""
+
+    def __init__(self) -> None:
+        self._scope: anyio.CancelScope | None = None
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel the task, also before its first step."""
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def entered(self) -> anyio.CancelScope:
+        """Return what the task runs in."""
+        self._scope = anyio.CancelScope()
+        if self._is_cancelled:
+            self._scope.cancel()
+        return self._scope
+
+
 class Tasks:
     """Tasks that are cancelled together. Nobody has to wait for them, because the application's may not be cancellable.
 
@@ -20,16 +41,16 @@ class Tasks:
     """
 
     def __init__(self) -> None:
-        self._scopes: dict[asyncio.Task[None], anyio.CancelScope] = {}
+        self._scopes: dict[asyncio.Task[None], Scope] = {}
 
     @property
     def running(self) -> set[asyncio.Task[None]]:
         """Those that have not ended."""
         return set(self._scopes)
 
-    def start(self, function: Callable[[], Awaitable[None]]) -> anyio.CancelScope:
+    def start(self, function: Callable[[], Awaitable[None]]) -> Scope:
         """Run a function, which must not raise, in a task of its own; return the scope that cancels it."""
-        scope = anyio.CancelScope()
+        scope = Scope()
         task = asyncio.create_task(_run(function, scope), name="deepgram_stream_iter-task")
         self._scopes[task] = scope
         task.add_done_callback(self._scopes.pop)
@@ -90,8 +111,8 @@ async def call_either(function: Callable[..., object], *arguments: object) -> No
         await answer
 
 
-async def _run(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-    with scope:
+async def _run(function: Callable[[], Awaitable[None]], scope: Scope) -> None:
+    with scope.entered():
         await function()
 
 

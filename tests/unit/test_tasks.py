@@ -81,3 +81,20 @@ async def test_cancelling_the_wait_cancels_what_is_waited_for() -> None:
     with anyio.fail_after(1):
         await tasks.wait()
     assert not tasks.running
+
+
+async def test_a_callback_of_the_loop_starts_one() -> None:
+    """A callback is no task, and in one the lowest anyio makes no scope; the task can be cancelled before its first step."""
+    tasks, ran, was_cancelled = Tasks(), asyncio.Event(), asyncio.Event()
+
+    async def function() -> None:
+        ran.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            was_cancelled.set()
+
+    asyncio.get_running_loop().call_soon(lambda: tasks.start(function).cancel())
+    await ran.wait()
+    await tasks.wait()
+    assert was_cancelled.is_set()
