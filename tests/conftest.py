@@ -14,10 +14,11 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import deepgram
 import pytest
+from sync_as_async import Session as SyncAsAsync
 
 from deepgram_stream_iter import AnyStreamEvent, StreamEvent, StreamingOptions, StreamSession, stream
 from deepgram_stream_iter.testing import DeepgramServer, Hypothesis, SpokenWord
@@ -157,24 +158,46 @@ class Connect(Protocol):
         ...
 
 
-@pytest.fixture(params=["async", "sync"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Run a test with each kind of client that the SDK has."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with each kind of session: an async one on either client of the SDK, and a sync one.
+
+    A sync one stands on the sync client, as programs without an event loop have it; test_sync_session.py runs it on both.
+    """
+    if "session_kind" not in metafunc.fixturenames:
+        return
+    kinds = ["async", "sync"]
+    only_async = metafunc.definition.get_closest_marker("async_sessions_only")
+    if "connect" in metafunc.fixturenames and only_async is None:
+        kinds.append("sync-session")
+    metafunc.parametrize("session_kind", kinds, indirect=True)
+
+
+@pytest.fixture
+def session_kind(request: pytest.FixtureRequest) -> str:
+    """Return the kind of session that a test runs with: async or sync (by the client of an async one) or sync-session."""
     return str(request.param)
 
 
 @pytest.fixture
-def connect(kind: str) -> Connect:
+def kind(session_kind: str) -> str:
+    """Return the kind of client that a test runs with: the SDK has an async and a sync one."""
+    return "async" if session_kind == "async" else "sync"
+
+
+@pytest.fixture
+def connect(session_kind: str, kind: str) -> Connect:
     """Give what makes a session, through the client of this kind."""
+    make_session: Any = SyncAsAsync if session_kind == "sync-session" else stream
 
     def make(server: DeepgramServer, options: StreamingOptions, **settings: Any) -> StreamSession:
         client: Any = server.client() if kind == "async" else server.sync_client()
         if not IS_LEGACY:
-            return stream(client, options, **settings)
+            return cast("StreamSession", make_session(client, options, **settings))
         # One client for both kinds: they part at the connection.
         sockets = client.listen.asyncwebsocket if kind == "async" else client.listen.websocket
         is_anew = settings.keys() & {"reconnect", "authorization"}
-        return stream((lambda: sockets.v("1")) if is_anew else sockets.v("1"), options, **settings)
+        target = (lambda: sockets.v("1")) if is_anew else sockets.v("1")
+        return cast("StreamSession", make_session(target, options, **settings))
 
     return make
 
