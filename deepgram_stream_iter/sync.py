@@ -52,8 +52,9 @@ def stream(target: Target, *args: Any, **settings: Any) -> StreamSession:  # noq
             " client with options, or a connection that is not entered or started yet; or use `async with` and"
             " deepgram_stream_iter.stream() in that loop"
         )
-    if callable(settings.get("authorization")):
-        settings["authorization"] = off_the_loop(settings["authorization"])
+    for name in ("authorization", "on_connection"):
+        if callable(settings.get(name)):
+            settings[name] = off_the_loop(settings[name])
     reconnect = settings.get("reconnect")
     if isinstance(reconnect, Reconnect) and reconnect.on_attempt is not None:
         settings["reconnect"] = replace(reconnect, on_attempt=off_the_loop(reconnect.on_attempt))

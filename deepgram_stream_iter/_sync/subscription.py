@@ -49,7 +49,10 @@ class Subscription(Generic[T]):
     def utterances(self) -> Iterator[Utterance]:
         """Iterate whole utterances or turns instead of events; see `StreamSession.utterances`."""
         self._subscribed.utterances()  # keeps the words from now on
-        return Utterances(self._consumer.next_utterance_here)
+        return Utterances(self._next_utterance)
+
+    def _next_utterance(self) -> Utterance:
+        return self._consumer.next_utterance_here()  # keeps this one alive as long as the iterator
 
     @property
     def accumulated_transcript(self) -> str:

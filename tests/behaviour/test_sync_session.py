@@ -427,7 +427,7 @@ async def test_a_factory_that_blocks(kind: str) -> None:
 
 
 async def test_functions_of_the_application(kind: str) -> None:
-    """Plain functions for tokens and attempts run in threads, async ones on the loop; both do what they do for the async session."""
+    """Plain functions run in threads, because they may block, async ones on the loop; both do what the async session has them do."""
     seen: dict[str, bool] = {}
 
     def note(name: str) -> None:
@@ -445,6 +445,12 @@ async def test_functions_of_the_application(kind: str) -> None:
         note("on_attempt")
         attempt.delay = 0.0
 
+    def on_connection(_: object) -> None:
+        note("on_connection")
+
+    async def on_connection_later(_: object) -> None:
+        note("on_connection, async")
+
     async def script(connection: ServerConnection) -> None:
         if connection is server.connections[0]:
             connection.abort()
@@ -453,16 +459,45 @@ async def test_functions_of_the_application(kind: str) -> None:
 
         def program() -> None:
             again = Reconnect(on_attempt=on_attempt)
-            with make(server, kind, nova(), authorization=authorization, reconnect=again) as session:
+            plain: dict[str, Any] = {"authorization": authorization, "on_connection": on_connection}
+            with make(server, kind, nova(), reconnect=again, **plain) as session:
                 for event in session:
                     if isinstance(event, StreamEvent.Reconnected):
                         break
-            with make(server, kind, nova(), authorization=authorization_later) as session:
+            later: dict[str, Any] = {
+                "authorization": authorization_later,
+                "on_connection": on_connection_later,
+            }
+            with make(server, kind, nova(), **later) as session:
                 session.send(FRAME)
 
         await threaded(program)
         assert len(server.connections) == 3
-    assert seen == {"plain": False, "async": True, "on_attempt": False}
+    assert seen == {
+        "plain": False,
+        "on_attempt": False,
+        "on_connection": False,
+        "async": True,
+        "on_connection, async": True,
+    }
+
+
+async def test_the_traceback_of_a_function(kind: str) -> None:
+    """What a plain function raises is the same object, with the lines of the application in its traceback."""
+    raised = TimeoutError("the database")
+
+    def on_connection(_: object) -> None:
+        raise raised
+
+    async with DeepgramServer() as server:
+
+        def program() -> None:
+            with pytest.raises(TimeoutError) as caught:
+                make(server, kind, nova(), on_connection=on_connection).open()
+            assert caught.value is raised
+            assert "in on_connection" in str(caught.getrepr(style="native"))
+
+        await threaded(program)
 
 
 @pytest.mark.parametrize(
