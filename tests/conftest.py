@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import deepgram
 import pytest
@@ -42,6 +42,16 @@ legacy_only = pytest.mark.skipif(not IS_LEGACY, reason="the dialect of SDK 3 and
 TOO_STRICT = (
     "SDK 5.0 stops listening over messages with types or fields that came after it, Flux's words among them"
 )
+
+only_async = pytest.mark.async_sessions_only
+needs_cancellation = only_async(
+    reason="a call that blocks a thread cannot be cancelled; what interrupts it is tested in test_sync_leaving.py"
+)
+refuses_other_loops = only_async(reason="a sync session belongs to no event loop, and any thread may call it")
+cancels_its_source = only_async(
+    reason="what a sync session is fed runs in a thread, and is stopped when it returns: see test_sync_session.py"
+)
+looks_inside = only_async(reason="it looks at the tasks of the loop, and into the async session")
 
 EventType: Any = None if IS_LEGACY else importlib.import_module("deepgram.core.events").EventType
 LegacyEvents: Any = getattr(deepgram, "LiveTranscriptionEvents", None)
@@ -89,6 +99,12 @@ def final_text(event: AnyStreamEvent) -> str:
             return event.transcript
         case _:
             return ""
+
+
+async def ended(session: StreamSession) -> None:
+    """Wait until a session has ended, as who is not told of its error."""
+    while session.close_info is None:  # noqa: ASYNC110  (nobody tells)
+        await asyncio.sleep(0.001)
 
 
 class LateWord:
@@ -150,12 +166,25 @@ def on_message(connection: Any, kind: str, handler: Callable[[object], object]) 
     connection.on(LegacyEvents.Transcript, coroutine if kind == "async" else plain)
 
 
-class Connect(Protocol):
-    """Make a session of the kind of client that a test runs with."""
+class Connect:
+    """Makes a session of the kind that a test runs with."""
+
+    def __init__(self, session_kind: str, client_kind: str) -> None:
+        self._client_kind = client_kind
+        self.stream: Callable[..., StreamSession] = stream
+        """What makes it: `stream()`, or that of the sync sessions behind the names of the async one."""
+        if session_kind == "sync-session":
+            self.stream = cast("Callable[..., StreamSession]", SyncAsAsync)
 
     def __call__(self, server: DeepgramServer, options: StreamingOptions, **settings: Any) -> StreamSession:
-        """Give the session, not entered yet."""
-        ...
+        """Return one, not entered yet, through the client of this kind."""
+        client: Any = server.client() if self._client_kind == "async" else server.sync_client()
+        if not IS_LEGACY:
+            return self.stream(client, options, **settings)
+        # One client for both kinds: they part at the connection.
+        sockets = client.listen.asyncwebsocket if self._client_kind == "async" else client.listen.websocket
+        is_anew = settings.keys() & {"reconnect", "authorization"}
+        return self.stream((lambda: sockets.v("1")) if is_anew else sockets.v("1"), options, **settings)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -165,10 +194,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     if "session_kind" not in metafunc.fixturenames:
         return
-    kinds = ["async", "sync"]
-    only_async = metafunc.definition.get_closest_marker("async_sessions_only")
-    if "connect" in metafunc.fixturenames and only_async is None:
-        kinds.append("sync-session")
+    if "connect" not in metafunc.fixturenames or metafunc.definition.get_closest_marker(
+        "async_sessions_only"
+    ):
+        kinds = ["async", "sync"]
+    elif metafunc.definition.get_closest_marker("async_client_only"):
+        kinds = ["async"]
+    else:
+        kinds = ["async", "sync", "sync-session"]
     metafunc.parametrize("session_kind", kinds, indirect=True)
 
 
@@ -185,21 +218,9 @@ def kind(session_kind: str) -> str:
 
 
 @pytest.fixture
-def connect(session_kind: str, kind: str) -> Connect:
-    """Give what makes a session, through the client of this kind."""
-    make_session: Any = SyncAsAsync if session_kind == "sync-session" else stream
-
-    def make(server: DeepgramServer, options: StreamingOptions, **settings: Any) -> StreamSession:
-        client: Any = server.client() if kind == "async" else server.sync_client()
-        if not IS_LEGACY:
-            return cast("StreamSession", make_session(client, options, **settings))
-        # One client for both kinds: they part at the connection.
-        sockets = client.listen.asyncwebsocket if kind == "async" else client.listen.websocket
-        is_anew = settings.keys() & {"reconnect", "authorization"}
-        target = (lambda: sockets.v("1")) if is_anew else sockets.v("1")
-        return cast("StreamSession", make_session(target, options, **settings))
-
-    return make
+def connect(session_kind: str) -> Connect:
+    """Return what makes a session of this kind."""
+    return Connect(session_kind, "async" if session_kind == "async" else "sync")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -46,8 +46,9 @@ class Session(Blocking[Any]):
     """The sync session as an async one; what cannot block is its own: `close_info`, `stats`, `send_nowait()`."""
 
     def __init__(self, target: Any, *args: Any, **settings: Any) -> None:
-        self._session = sync.stream(target, *args, **in_this_loop(settings))
+        self._session = sync.stream(there(target), *args, **in_this_loop(settings))
         super().__init__(self._session)
+        self._sources: list[AsyncSource] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -66,21 +67,25 @@ class Session(Blocking[Any]):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        with anyio.CancelScope(shield=exc is not None):
-            await blocking(self._session.__exit__, exc_type, exc, tb)
+        try:
+            with anyio.CancelScope(shield=exc is not None):
+                await blocking(self._session.__exit__, exc_type, exc, tb)
+        finally:
+            for source in self._sources:
+                await source.stop()
 
     async def aclose(self) -> None:
         """Close it in order."""
-        await blocking(self._session.close)
+        await self.__aexit__(None, None, None)
 
     async def send(self, audio: Any, **settings: Any) -> None:
         """Send audio."""
-        await blocking(self._session.send, as_iterable(audio), **settings)
+        await blocking(self._session.send, self._as_iterable(audio), **settings)
 
     def feed(self, source: Any, **settings: Any) -> Feed:
         """Feed a source; that of the sync session runs in a thread anyway."""
         settings.pop("in_thread", None)
-        return Feed(self._session.feed(as_iterable(source), **settings))
+        return Feed(self._session.feed(self._as_iterable(source), **settings))
 
     def subscribe(self, *kinds: Any, **settings: Any) -> Subscription:
         """Subscribe."""
@@ -94,9 +99,9 @@ class Session(Blocking[Any]):
         """Leave audio out."""
         await blocking(self._session.skip, seconds)
 
-    async def finalize(self, *timeout_seconds: float) -> Any:
+    async def finalize(self, *args: Any, **settings: Any) -> Any:
         """Flush."""
-        return await blocking(self._session.finalize, *timeout_seconds)
+        return await blocking(self._session.finalize, *args, **settings)
 
     async def configure(self, **changes: Any) -> Any:
         """Change settings."""
@@ -117,6 +122,13 @@ class Session(Blocking[Any]):
     async def wait_closed(self) -> Any:
         """Wait for its end."""
         return await blocking(self._session.wait_closed)
+
+    def _as_iterable(self, source: Any) -> Any:
+        """Return an async iterable as one that blocks; anything else as it is."""
+        if inspect.isasyncgenfunction(source) or not hasattr(source, "__aiter__") or hasattr(source, "read"):
+            return source
+        self._sources.append(AsyncSource(source))
+        return iter(self._sources[-1])
 
 
 class Subscription(Blocking[Any]):
@@ -159,31 +171,50 @@ class Feed:
         await blocking(self._fed.wait)
 
 
+class AsyncSource:
+    """An async iterable as one that blocks, and waits for the test's loop. The end of the session ends it there."""
+
+    def __init__(self, source: AsyncIterable[Any]) -> None:
+        self._loop, self._iterator = asyncio.get_running_loop(), aiter(source)
+        self._task: asyncio.Task[Any] | None = None
+        self._is_stopped = False
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            waiting = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            item, is_end, error = waiting.result()
+            if error is not None:
+                raise error
+            if is_end:
+                return
+            yield item
+
+    async def stop(self) -> None:
+        """Cancel it, and close it where it is a generator."""
+        self._is_stopped = True
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if isinstance(self._iterator, AsyncGenerator):
+            await self._iterator.aclose()
+
+    async def _next(self) -> tuple[Any, bool, BaseException | None]:
+        self._task = asyncio.current_task()
+        try:
+            if not self._is_stopped:
+                return await anext(self._iterator), False, None
+        except StopAsyncIteration:
+            pass
+        except BaseException as error:  # noqa: BLE001  (it is raised in the thread)
+            return None, True, error
+        return None, True, None
+
+
 async def blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call in a thread what blocks. A test that is cancelled leaves it there, for the end of the session to end."""
-    return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), abandon_on_cancel=True)
-
-
-def as_iterable(source: Any) -> Any:
-    """Return an async source as one that blocks, which waits for the test's loop; anything else as it is."""
-    if not isinstance(source, AsyncIterable):
-        return source
-    loop, iterator = asyncio.get_running_loop(), aiter(source)
-    nothing = object()
-
-    def iterate() -> Iterator[Any]:
-        while True:
-            piece = asyncio.run_coroutine_threadsafe(next_of(iterator, nothing), loop).result()
-            if piece is nothing:
-                return
-            yield piece
-
-    return iterate()
-
-
-async def next_of(iterator: AsyncIterator[Any], otherwise: object) -> Any:
-    """Return the next item, or what is given at the end."""
-    return await anext(iterator, otherwise)
+    return await anyio.to_thread.run_sync(
+        functools.partial(function, *args, **kwargs), abandon_on_cancel=True
+    )
 
 
 def in_this_loop(settings: dict[str, Any]) -> dict[str, Any]:
@@ -196,13 +227,25 @@ def in_this_loop(settings: dict[str, Any]) -> dict[str, Any]:
 
 def there(value: Any) -> Any:
     """Return an async function that runs one in the loop of here; anything else as it is."""
-    if not inspect.iscoroutinefunction(value):
+    if not inspect.iscoroutinefunction(getattr(value, "__call__", None)) and not inspect.iscoroutinefunction(
+        value
+    ):
         return value
     loop = asyncio.get_running_loop()
 
-    @functools.wraps(value)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        called: Coroutine[Any, Any, Any] = value(*args, **kwargs)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called, loop))
+    async def call(*args: Any) -> Any:
+        called = asyncio.run_coroutine_threadsafe(outcome(value, *args), loop)
+        result, error = await asyncio.wrap_future(called)
+        if error is not None:
+            raise error
+        return result
 
     return call
+
+
+async def outcome(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
+    """Return what a function returns and raises, because a future changes some exceptions."""
+    try:
+        return await function(*args), None
+    except BaseException as error:  # noqa: BLE001  (it is raised in the other loop)
+        return None, error

@@ -394,7 +394,7 @@ async def test_dropped(kind: str) -> None:
         await program.tell()
         code, _, err = await program.ends()
     assert code == 0
-    assert "ResourceWarning: unclosed <StreamSession 'session': live" in err
+    assert "ResourceWarning: unclosed <StreamSession 'stream-1': live" in err
     assert err.count("unclosed") == 1
 
 
