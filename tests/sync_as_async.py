@@ -12,12 +12,15 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from deepgram_stream_iter import Reconnect, Utterance, sync
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,10 +59,10 @@ class Session(Blocking[Any]):
     def __repr__(self) -> str:
         return repr(self._session)
 
-    async def __aenter__(self) -> Session:
+    async def __aenter__(self) -> Self:
         return await self.open()
 
-    async def open(self) -> Session:
+    async def open(self) -> Self:
         """Open it."""
         await blocking(self._session.open)
         return self
@@ -141,7 +144,7 @@ class Subscription(Blocking[Any]):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._subscription, name)
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -227,9 +230,7 @@ def in_this_loop(settings: dict[str, Any]) -> dict[str, Any]:
 
 def there(value: Any) -> Any:
     """Return an async function that runs one in the loop of here; anything else as it is."""
-    if not inspect.iscoroutinefunction(getattr(value, "__call__", None)) and not inspect.iscoroutinefunction(
-        value
-    ):
+    if not any(inspect.iscoroutinefunction(each) for each in (value, getattr(type(value), "__call__", None))):
         return value
     loop = asyncio.get_running_loop()
 

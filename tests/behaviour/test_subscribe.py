@@ -20,6 +20,7 @@ from conftest import (
     needs_cancellation,
     nova,
     on_message,
+    orders_tasks,
     refuses_other_loops,
 )
 
@@ -60,7 +61,7 @@ async def has_subscribers(session: StreamSession, count: int) -> None:
     """Check that events are delivered to so many; the loop of a sync session is told a little later."""
     life = getattr(session, "_engine", session)._life
     with anyio.move_on_after(1 if hasattr(session, "_engine") else 0):
-        while len(life.inbox._subscribers) != count:
+        while len(life.inbox._subscribers) != count:  # noqa: ASYNC110  (nobody tells)
             await anyio.sleep(0.001)
     assert len(life.inbox._subscribers) == count
 
@@ -555,6 +556,7 @@ async def test_settings_out_of_range(connect: Connect, setting: dict[str, Any]) 
         await has_subscribers(session, 0)
 
 
+@orders_tasks
 async def test_two_tasks_on_one_subscription(connect: Connect) -> None:
     """A second task on one subscription is a RuntimeError, and does not disturb the first; one of its own each is none."""
     async with DeepgramServer() as server, connect(server, nova()) as session:

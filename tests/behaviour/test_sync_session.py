@@ -445,12 +445,6 @@ async def test_functions_of_the_application(kind: str) -> None:
         note("on_attempt")
         attempt.delay = 0.0
 
-    def on_connection(_: object) -> None:
-        note("on_connection")
-
-    async def on_connection_later(_: object) -> None:
-        note("on_connection, async")
-
     async def script(connection: ServerConnection) -> None:
         if connection is server.connections[0]:
             connection.abort()
@@ -459,27 +453,41 @@ async def test_functions_of_the_application(kind: str) -> None:
 
         def program() -> None:
             again = Reconnect(on_attempt=on_attempt)
-            plain: dict[str, Any] = {"authorization": authorization, "on_connection": on_connection}
-            with make(server, kind, nova(), reconnect=again, **plain) as session:
+            with make(server, kind, nova(), authorization=authorization, reconnect=again) as session:
                 for event in session:
                     if isinstance(event, StreamEvent.Reconnected):
                         break
-            later: dict[str, Any] = {
-                "authorization": authorization_later,
-                "on_connection": on_connection_later,
-            }
-            with make(server, kind, nova(), **later) as session:
+            with make(server, kind, nova(), authorization=authorization_later) as session:
                 session.send(FRAME)
 
         await threaded(program)
         assert len(server.connections) == 3
-    assert seen == {
-        "plain": False,
-        "on_attempt": False,
-        "on_connection": False,
-        "async": True,
-        "on_connection, async": True,
-    }
+    assert seen == {"plain": False, "async": True, "on_attempt": False}
+
+
+async def test_an_on_connection_that_blocks(kind: str) -> None:
+    """It is called in a thread as well: while it blocks, another session goes on."""
+    other_is_through = threading.Event()
+
+    def on_connection(_: object) -> None:
+        assert other_is_through.wait(BOUND_SECONDS)
+
+    async with DeepgramServer(script=SCRIPT) as server:
+
+        def slow() -> list[str]:
+            with make(server, kind, nova(), on_connection=on_connection) as session:
+                session.feed([FRAME])
+                return texts(session)
+
+        def program() -> None:
+            waiting = started(slow)
+            with make(server, kind, nova()) as session:
+                session.feed([FRAME])
+                assert texts(session) == WORDS
+            other_is_through.set()
+            assert waiting.result(BOUND_SECONDS) == WORDS
+
+        await threaded(program)
 
 
 async def test_the_traceback_of_a_function(kind: str) -> None:
