@@ -230,7 +230,7 @@ def in_this_loop(settings: dict[str, Any]) -> dict[str, Any]:
 
 def there(value: Any) -> Any:
     """Return an async function that runs one in the loop of here; anything else as it is."""
-    if not any(inspect.iscoroutinefunction(each) for each in (value, getattr(type(value), "__call__", None))):
+    if not any(inspect.iscoroutinefunction(each) for each in (value, vars(type(value)).get("__call__"))):
         return value
     loop = asyncio.get_running_loop()
 

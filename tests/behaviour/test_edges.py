@@ -79,7 +79,7 @@ async def test_a_source_that_was_cancelled_is_told(connect: Connect, *, finish: 
 
     async with DeepgramServer() as server, connect(server, nova()) as session:
         session.feed(cancelled(), finish=finish)
-        with pytest.raises(RuntimeError, match="(?i)cancelled"):
+        with pytest.raises(RuntimeError, match=r"(?i)cancelled"):
             await texts(session)
         with pytest.raises(SessionClosed):
             await session.send(FRAME)

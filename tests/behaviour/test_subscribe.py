@@ -59,7 +59,7 @@ async def arrived(session: StreamSession, count: int) -> None:
 
 async def has_subscribers(session: StreamSession, count: int) -> None:
     """Check that events are delivered to so many; the loop of a sync session is told a little later."""
-    life = getattr(session, "_engine", session)._life
+    life: Any = getattr(session, "_engine", session)._life
     with anyio.move_on_after(1 if hasattr(session, "_engine") else 0):
         while len(life.inbox._subscribers) != count:  # noqa: ASYNC110  (nobody tells)
             await anyio.sleep(0.001)
