@@ -14,10 +14,11 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, cast
 
 import deepgram
 import pytest
+from sync_as_async import Session as SyncAsAsync
 
 from deepgram_stream_iter import AnyStreamEvent, StreamEvent, StreamingOptions, StreamSession, stream
 from deepgram_stream_iter.testing import DeepgramServer, Hypothesis, SpokenWord
@@ -41,6 +42,19 @@ legacy_only = pytest.mark.skipif(not IS_LEGACY, reason="the dialect of SDK 3 and
 TOO_STRICT = (
     "SDK 5.0 stops listening over messages with types or fields that came after it, Flux's words among them"
 )
+
+only_async = pytest.mark.async_sessions_only
+needs_cancellation = only_async(
+    reason="a call that blocks a thread cannot be cancelled; what interrupts it is tested in test_sync_leaving.py"
+)
+refuses_other_loops = only_async(reason="a sync session belongs to no event loop, and any thread may call it")
+cancels_its_source = only_async(
+    reason="what a sync session is fed runs in a thread, and is stopped when it returns: see test_sync_session.py"
+)
+orders_tasks = only_async(
+    reason="which of two threads comes first nobody knows: see test_two_threads_iterate()"
+)
+looks_inside = only_async(reason="it looks at the tasks of the loop, and into the async session")
 
 EventType: Any = None if IS_LEGACY else importlib.import_module("deepgram.core.events").EventType
 LegacyEvents: Any = getattr(deepgram, "LiveTranscriptionEvents", None)
@@ -88,6 +102,12 @@ def final_text(event: AnyStreamEvent) -> str:
             return event.transcript
         case _:
             return ""
+
+
+async def ended(session: StreamSession) -> None:
+    """Wait until a session has ended, as who is not told of its error."""
+    while session.close_info is None:  # noqa: ASYNC110  (nobody tells)
+        await asyncio.sleep(0.001)
 
 
 class LateWord:
@@ -149,34 +169,61 @@ def on_message(connection: Any, kind: str, handler: Callable[[object], object]) 
     connection.on(LegacyEvents.Transcript, coroutine if kind == "async" else plain)
 
 
-class Connect(Protocol):
-    """Make a session of the kind of client that a test runs with."""
+class Connect:
+    """Makes a session of the kind that a test runs with."""
+
+    def __init__(self, session_kind: str, client_kind: str) -> None:
+        self._client_kind = client_kind
+        self.stream: Callable[..., StreamSession] = stream
+        """What makes it: `stream()`, or that of the sync sessions behind the names of the async one."""
+        if session_kind == "sync-session":
+            self.stream = cast("Callable[..., StreamSession]", SyncAsAsync)
 
     def __call__(self, server: DeepgramServer, options: StreamingOptions, **settings: Any) -> StreamSession:
-        """Give the session, not entered yet."""
-        ...
+        """Return one, not entered yet, through the client of this kind."""
+        client: Any = server.client() if self._client_kind == "async" else server.sync_client()
+        if not IS_LEGACY:
+            return self.stream(client, options, **settings)
+        # One client for both kinds: they part at the connection.
+        sockets = client.listen.asyncwebsocket if self._client_kind == "async" else client.listen.websocket
+        is_anew = settings.keys() & {"reconnect", "authorization"}
+        return self.stream((lambda: sockets.v("1")) if is_anew else sockets.v("1"), options, **settings)
 
 
-@pytest.fixture(params=["async", "sync"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Run a test with each kind of client that the SDK has."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with each kind of session: an async one on either client of the SDK, and a sync one.
+
+    A sync one stands on the sync client, as programs without an event loop have it; test_sync_session.py runs it on both.
+    """
+    if "session_kind" not in metafunc.fixturenames:
+        return
+    if "connect" not in metafunc.fixturenames or metafunc.definition.get_closest_marker(
+        "async_sessions_only"
+    ):
+        kinds = ["async", "sync"]
+    elif metafunc.definition.get_closest_marker("async_client_only"):
+        kinds = ["async"]
+    else:
+        kinds = ["async", "sync", "sync-session"]
+    metafunc.parametrize("session_kind", kinds, indirect=True)
+
+
+@pytest.fixture
+def session_kind(request: pytest.FixtureRequest) -> str:
+    """Return the kind of session that a test runs with: async or sync (by the client of an async one) or sync-session."""
     return str(request.param)
 
 
 @pytest.fixture
-def connect(kind: str) -> Connect:
-    """Give what makes a session, through the client of this kind."""
+def kind(session_kind: str) -> str:
+    """Return the kind of client that a test runs with: the SDK has an async and a sync one."""
+    return "async" if session_kind == "async" else "sync"
 
-    def make(server: DeepgramServer, options: StreamingOptions, **settings: Any) -> StreamSession:
-        client: Any = server.client() if kind == "async" else server.sync_client()
-        if not IS_LEGACY:
-            return stream(client, options, **settings)
-        # One client for both kinds: they part at the connection.
-        sockets = client.listen.asyncwebsocket if kind == "async" else client.listen.websocket
-        is_anew = settings.keys() & {"reconnect", "authorization"}
-        return stream((lambda: sockets.v("1")) if is_anew else sockets.v("1"), options, **settings)
 
-    return make
+@pytest.fixture
+def connect(session_kind: str) -> Connect:
+    """Return what makes a session of this kind."""
+    return Connect(session_kind, "async" if session_kind == "async" else "sync")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -21,7 +22,11 @@ def off_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     async def call(*arguments: object) -> object:
-        answer = await asyncio.wrap_future(in_thread(_in_context(function), *arguments))
+        called = in_thread(_in_context(function), *arguments)
+        with contextlib.suppress(Exception):
+            await asyncio.wrap_future(called)
+        # Not what is awaited: asyncio would raise a copy of a TimeoutError, without the application's traceback.
+        answer = called.result()
         return await answer if inspect.isawaitable(answer) else answer
 
     return call
@@ -34,6 +39,8 @@ def _in_context(function: Callable[..., T]) -> Callable[..., T]:
     def call(*arguments: object) -> T:
         try:
             return context.run(function, *arguments)
+        except asyncio.CancelledError:  # of a task that it waited for; the session tells it from its own
+            raise
         except Exception as error:
             if not isinstance(error, StopIteration):
                 raise

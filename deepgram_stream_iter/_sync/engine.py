@@ -9,6 +9,7 @@ from deepgram_stream_iter._errors import DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, StreamEvent
 from deepgram_stream_iter._life.life import Over
 from deepgram_stream_iter._life.sources import OnError
+from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
 from deepgram_stream_iter._session.session import StreamSession
 from deepgram_stream_iter._settings import BufferSettings
@@ -34,9 +35,12 @@ class Engine(StreamSession):
 
     # From any thread
 
-    def consumer(self, running: Running) -> CrossingConsumer[AnyStreamEvent]:
-        """Return the consumer of the session's events in another thread."""
-        return CrossingConsumer(running, self._entered, self._entered.life.inbox.buffer, self._position)
+    def consumer(self, running: Running) -> CrossingConsumer[AnyStreamEvent] | None:
+        """Return the consumer of the session's events in another thread; None where the entering was not begun."""
+        entered = self._entered_as
+        if entered is None:
+            return None
+        return CrossingConsumer(running, entered, entered.life.inbox.buffer, self._position)
 
     def ended(self) -> Exception:
         """Return why nothing can be asked of the session any more."""
@@ -55,6 +59,20 @@ class Engine(StreamSession):
         if self._life is None or self._life.over is None:
             raise self.ended()
         return self._life.over
+
+    def subscribe_to_the_end(
+        self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]
+    ) -> CrossingSubscription:
+        """Return a subscription to a session that was left, which comes to its end at once.
+
+        :raises SessionClosed: where it has not ended.
+        """
+        self.over()
+        return CrossingSubscription(self._entered, self._new_subscriber(kinds, **settings))
+
+    def _entered_here(self) -> Entered:
+        # Once it has ended, nothing of it runs in the loop, which may be gone.
+        return self._entered if self.close_info is not None else super()._entered_here()
 
     # In the loop
 

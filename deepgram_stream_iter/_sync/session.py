@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from deepgram_stream_iter._adapters._protocol import LiveConnection
-from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_plain_iterable
+from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_buffer, is_plain_iterable
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, StreamEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError
@@ -45,6 +46,7 @@ class StreamSession:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._is_entered = threading.Lock()  # once, by one of several threads
 
     def __enter__(self) -> Self:
         return self.open()
@@ -55,11 +57,13 @@ class StreamSession:
         :raises ConnectError: as there.
         :raises RuntimeError: as there; and in the thread of the event loop, where handlers of an async client are called.
         """
-        if self._running is not None:
+        if not self._is_entered.acquire(blocking=False):
             raise RuntimeError("a session can be entered once: call stream() again for another")
-        self._running = Running(self._engine)
-        self._running.open()
-        self._consumer = self._engine.consumer(self._running)
+        running = self._running = Running(self._engine)
+        try:
+            running.open()
+        finally:
+            self._consumer = self._engine.consumer(running)
         return self
 
     def __exit__(
@@ -144,7 +148,10 @@ class StreamSession:
         """Return an independent consumer of the events from now on; see `StreamSession.subscribe`."""
         if self._running is None:
             raise RuntimeError(NOT_ENTERED)
-        subscribed = self._ask(self._engine.start_subscription, *kinds, **settings)
+        try:
+            subscribed = self._call(self._engine.start_subscription, *kinds, **settings)
+        except LoopReleased:
+            subscribed = self._engine.subscribe_to_the_end(*kinds, **settings)
         return Subscription(self._running, subscribed)
 
     @property
@@ -162,8 +169,15 @@ class StreamSession:
     def send(self, audio: AudioSource, *, pace: float | None = None) -> None:
         """Send audio, see `StreamSession.send`; an iterable is iterated in the calling thread, and may block."""
         check_source(audio)
-        for piece in audio if is_plain_iterable(audio) else (audio,):
-            self._ask(self._engine.send, piece, pace=pace)
+        if not is_plain_iterable(audio):
+            self._ask(self._engine.send, audio, pace=pace)
+            return
+        self._ask(self._engine.send, (), pace=pace)  # is refused before the first piece is taken
+        is_head = True
+        for piece in audio:
+            # In a list it is checked as the head of a source, and refused where it is no audio.
+            self._ask(self._engine.send, piece if is_buffer(piece) and not is_head else [piece], pace=pace)
+            is_head = is_head and not memoryview(piece).nbytes
 
     def send_nowait(self, audio: Buffer) -> None:
         """Send a piece of audio from any thread or audio callback; see `StreamSession.send_nowait`."""
@@ -221,6 +235,9 @@ class StreamSession:
         return over.info
 
     # What there is to know
+
+    def __repr__(self) -> str:
+        return repr(self._engine)
 
     @property
     def close_info(self) -> CloseInfo | None:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, nova
+from conftest import FRAME, IS_LEGACY, Connect, needs_cancellation, nova
 
 from deepgram_stream_iter import (
     ConnectError,
@@ -20,7 +20,6 @@ from deepgram_stream_iter import (
     ReconnectAttempt,
     StreamEvent,
     StreamSession,
-    stream,
 )
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection
 
@@ -90,7 +89,7 @@ def session_that_asks(
 
     if what == "authorization":
         return connect(server, nova(), authorization=authorization, **settings)
-    return stream(factory, nova() if IS_LEGACY else None, **settings)
+    return connect.stream(factory, nova() if IS_LEGACY else None, **settings)
 
 
 def drop_the_first() -> Callable[[ServerConnection], Awaitable[None]]:
@@ -140,6 +139,7 @@ async def test_the_first_connection_with_reconnect(
 
 
 @each_function
+@needs_cancellation
 async def test_cancelling_the_entry(connect: Connect, kind: str, what: str, waiting: Waiting) -> None:
     """A cancellation of the entry is obeyed at once."""
     async with DeepgramServer() as server:

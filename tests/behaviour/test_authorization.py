@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio.lowlevel
 import pytest
-from conftest import IS_LEGACY, Connect, any_client, emitter_only, legacy_only, nova, whole_text
+from conftest import IS_LEGACY, Connect, any_client, emitter_only, ended, legacy_only, nova, whole_text
 
 from deepgram_stream_iter import (
     ConnectError,
@@ -197,7 +197,7 @@ async def test_what_it_raises_comes_out_of_the_exit_where_nobody_iterates(connec
             async with connect(
                 server, nova(), authorization=Answers(HEADER, failure), reconnect=SOON
             ) as session:
-                await session._entered.life.wait_closed()
+                await ended(session)
     assert caught.value is failure
 
 

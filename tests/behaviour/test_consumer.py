@@ -7,12 +7,13 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, EventType, any_client, emitter_only, flux, nova
+from conftest import FRAME, IS_LEGACY, Connect, EventType, any_client, emitter_only, flux, nova, orders_tasks
 
 from deepgram_stream_iter import SessionClosed, StreamEvent, StreamingOptions, stream
 from deepgram_stream_iter.testing import DeepgramServer, messages
 
 
+@orders_tasks
 async def test_a_second_concurrent_consumer_is_an_error(connect: Connect) -> None:
     """A second __anext__ while the first one waits is a RuntimeError that says so; the first is not disturbed."""
     async with DeepgramServer() as server, connect(server, nova()) as session:

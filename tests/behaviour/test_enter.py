@@ -6,7 +6,19 @@ import asyncio
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, SDK, TOO_STRICT, Connect, EventType, emitter_only, flux, nova, texts
+from conftest import (
+    FRAME,
+    IS_LEGACY,
+    SDK,
+    TOO_STRICT,
+    Connect,
+    EventType,
+    emitter_only,
+    flux,
+    needs_cancellation,
+    nova,
+    texts,
+)
 
 from deepgram_stream_iter import ConnectError, ServerError, StreamEvent, stream
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
@@ -165,6 +177,7 @@ async def test_a_bad_first_message_just_before_the_time_out(connect: Connect) ->
             await connect(server, flux(), connect_timeout_seconds=0.3).__aenter__()
 
 
+@needs_cancellation
 async def test_cancelling_the_entry_at_once_leaves_nothing(connect: Connect) -> None:
     """An entry that is cancelled together with all tasks before it began, as `asyncio.run` does, ends."""
     async with DeepgramServer() as server:
@@ -178,6 +191,7 @@ async def test_cancelling_the_entry_at_once_leaves_nothing(connect: Connect) -> 
             await entering
 
 
+@needs_cancellation
 async def test_cancelling_the_entry_leaves_nothing(connect: Connect) -> None:
     """A handshake that is cancelled leaves no task and no socket."""
     async with DeepgramServer(faults=Faults(hang_handshake=True)) as server:

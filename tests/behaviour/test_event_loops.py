@@ -13,7 +13,17 @@ import anyio
 import anyio.to_thread
 import deepgram
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, any_client, emitter_only, flux, nova, texts
+from conftest import (
+    FRAME,
+    IS_LEGACY,
+    Connect,
+    any_client,
+    emitter_only,
+    flux,
+    nova,
+    refuses_other_loops,
+    texts,
+)
 
 from deepgram_stream_iter import StreamingOptions, StreamSession, stream
 from deepgram_stream_iter.testing import DeepgramServer, messages
@@ -189,6 +199,7 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
+@refuses_other_loops
 async def test_a_call_from_another_loop(connect: Connect, name: str) -> None:
     """Each is refused at once, and says why."""
     async with unharmed(connect, nova()) as session:
@@ -196,12 +207,14 @@ async def test_a_call_from_another_loop(connect: Connect, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["send", "keep_alive", "anext"])
+@refuses_other_loops
 async def test_a_call_from_another_loop_with_reconnect(connect: Connect, name: str) -> None:
     """So it is where the audio is kept."""
     async with unharmed(connect, nova(), reconnect=True) as session:
         check_refused(await elsewhere(lambda: CALLS[name](session)))
 
 
+@refuses_other_loops
 async def test_ending_a_turn_from_another_loop(connect: Connect) -> None:
     """So is what only Flux has."""
     async with unharmed(connect, flux()) as session:
@@ -209,6 +222,7 @@ async def test_ending_a_turn_from_another_loop(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("where", ["thread", "other loop"])
+@refuses_other_loops
 async def test_feeding_from_elsewhere(connect: Connect, where: str) -> None:
     """feed() starts nothing outside its event loop, and needs to be called in one."""
     async with unharmed(connect, nova()) as session:
@@ -224,6 +238,7 @@ async def test_feeding_from_elsewhere(connect: Connect, where: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["send", "finish"])
+@refuses_other_loops
 async def test_several_other_loops_at_once(connect: Connect, name: str) -> None:
     """However many call at once, each is refused, and the session's own loop is not held up."""
 
@@ -237,6 +252,7 @@ async def test_several_other_loops_at_once(connect: Connect, name: str) -> None:
                 tasks.start_soon(call)
 
 
+@refuses_other_loops
 async def test_a_consumer_of_its_own_loop_goes_on(connect: Connect) -> None:
     """Who iterates in the right event loop meanwhile loses nothing, and is not taken for the other."""
     async with DeepgramServer() as server, connect(server, nova()) as session:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, Connect, LateWord, flux, nova, texts
+from conftest import FRAME, IS_LEGACY, Connect, LateWord, flux, needs_cancellation, nova, texts
 
 from deepgram_stream_iter import ConnectionLost, StreamEvent, StreamingOptions
 from deepgram_stream_iter.testing import DeepgramServer, Faults, ServerConnection, messages
@@ -104,6 +104,7 @@ async def test_cancelling_the_body_closes_at_once_and_goes_on(connect: Connect) 
         assert connection.controls == []
 
 
+@needs_cancellation
 async def test_cancelling_the_exit_closes_at_once(connect: Connect) -> None:
     """A cancellation while the exit waits for the server ends the wait."""
     async with DeepgramServer(faults=Faults(no_close=True)) as server:
@@ -119,6 +120,7 @@ async def test_cancelling_the_exit_closes_at_once(connect: Connect) -> None:
             await task
 
 
+@needs_cancellation
 async def test_a_second_cancellation_is_obeyed_too(connect: Connect) -> None:
     """A cancellation of the closing itself drops the socket and leaves no task."""
     async with DeepgramServer() as server:

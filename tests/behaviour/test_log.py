@@ -398,7 +398,8 @@ async def test_the_repr_of_each_state(connect: Connect) -> None:
         session = connect(server, nova(), name="desk")
         assert repr(session) == "<StreamSession 'desk': not entered>"
         opening = asyncio.create_task(session.open())
-        await anyio.lowlevel.checkpoint()
+        while "not entered" in repr(session):
+            await anyio.lowlevel.checkpoint()
         assert repr(session) == "<StreamSession 'desk': connecting>"
         await opening
         identity = f"request id {(await server.connection()).request_id}"

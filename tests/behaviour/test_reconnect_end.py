@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from conftest import FRAME, Connect, LateWord, emitter_only, flux, nova, set_transport, whole_text
+from conftest import FRAME, Connect, LateWord, emitter_only, ended, flux, nova, set_transport, whole_text
 from test_reconnect import LATER, dropping, until
 
 from deepgram_stream_iter import (
@@ -235,7 +235,7 @@ async def test_a_control_that_could_not_be_sent_is_not_the_end(connect: Connect)
                 with pytest.raises(ConnectionLost, match="goes on with that"):
                     await session.keep_alive()
                 is_seen.set()
-                await session._entered.life.wait_closed()
+                await ended(session)
 
 
 @pytest.mark.parametrize("code", [1000, 1012])
@@ -406,5 +406,5 @@ async def test_a_failure_of_our_own(connect: Connect, monkeypatch: pytest.Monkey
             async with connect(server, nova(), reconnect=True) as session:
                 await session.send(FRAME)
                 if "Dialer" in name:
-                    await session._entered.life.wait_closed()
+                    await ended(session)
     assert "a fault of ours" in whole_text(caught.value)

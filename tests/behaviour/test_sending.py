@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, SDK, Connect, emitter_only, flux, nova, texts
+from conftest import FRAME, IS_LEGACY, SDK, Connect, cancels_its_source, emitter_only, flux, nova, texts
 
 from deepgram_stream_iter import (
     ConfigureError,
@@ -164,7 +164,7 @@ def count_timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Task[Any] | No
 
 
 @TIMERS
-@pytest.mark.parametrize("kind", ["async"])  # with a sync client every send waits for a thread
+@pytest.mark.async_client_only(reason="with a sync client every send waits for a thread")
 async def test_a_paced_frame_takes_one_timer(
     connect: Connect, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +185,7 @@ async def test_a_paced_frame_takes_one_timer(
 
 
 @TIMERS
-@pytest.mark.parametrize("kind", ["async"])
+@pytest.mark.async_client_only(reason="with a sync client every send waits for a thread")
 async def test_a_frame_that_the_socket_takes_at_once(
     connect: Connect, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +256,7 @@ async def test_an_exception_in_the_source_that_nobody_saw(connect: Connect) -> N
                 await (await server.connection()).wait_closed()
 
 
+@cancels_its_source
 async def test_the_end_of_the_session_closes_the_source(connect: Connect) -> None:
     """A source that never ends is stopped by the exit, and its clean-up runs."""
     cleaned = []

@@ -121,7 +121,7 @@ async def running(server: DeepgramServer, kind: str, body: str) -> AsyncIterator
             **os.environ,
             "DEEPGRAM_URL": server.url,
             "KIND": kind,
-            "PYTHONWARNINGS": "ignore,always:unclosed <deepgram_stream_iter:ResourceWarning",
+            "PYTHONWARNINGS": "ignore,always:unclosed <StreamSession:ResourceWarning",
             "SSL_CERT_DIR": str(Path(__file__).parent),
         },
     )
@@ -398,7 +398,7 @@ async def test_dropped(kind: str) -> None:
         await program.tell()
         code, _, err = await program.ends()
     assert code == 0
-    assert "ResourceWarning: unclosed <deepgram_stream_iter._sync.session.StreamSession" in err
+    assert "ResourceWarning: unclosed <StreamSession 'stream-1': live" in err
     assert err.count("unclosed") == 1
 
 

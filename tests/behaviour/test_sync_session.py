@@ -427,7 +427,7 @@ async def test_a_factory_that_blocks(kind: str) -> None:
 
 
 async def test_functions_of_the_application(kind: str) -> None:
-    """Plain functions for tokens and attempts run in threads, async ones on the loop; both do what they do for the async session."""
+    """Plain functions run in threads, because they may block, async ones on the loop; both do what the async session has them do."""
     seen: dict[str, bool] = {}
 
     def note(name: str) -> None:
@@ -467,6 +467,49 @@ async def test_functions_of_the_application(kind: str) -> None:
         await threaded(program)
         assert len(server.connections) == 3
     assert seen == {"plain": False, "async": True, "on_attempt": False, "on_connection": False}
+
+
+async def test_an_on_connection_that_blocks(kind: str) -> None:
+    """It is called in a thread as well: while it blocks, another session goes on."""
+    other_is_through = threading.Event()
+
+    def on_connection(_: object) -> None:
+        assert other_is_through.wait(BOUND_SECONDS)
+
+    async with DeepgramServer(script=SCRIPT) as server:
+
+        def slow() -> list[str]:
+            with make(server, kind, nova(), on_connection=on_connection) as session:
+                session.feed([FRAME])
+                return texts(session)
+
+        def program() -> None:
+            waiting = started(slow)
+            with make(server, kind, nova()) as session:
+                session.feed([FRAME])
+                assert texts(session) == WORDS
+            other_is_through.set()
+            assert waiting.result(BOUND_SECONDS) == WORDS
+
+        await threaded(program)
+
+
+async def test_the_traceback_of_a_function(kind: str) -> None:
+    """What a plain function raises is the same object, with the lines of the application in its traceback."""
+    raised = TimeoutError("the database")
+
+    def on_connection(_: object) -> None:
+        raise raised
+
+    async with DeepgramServer() as server:
+
+        def program() -> None:
+            with pytest.raises(TimeoutError) as caught:
+                make(server, kind, nova(), on_connection=on_connection).open()
+            assert caught.value is raised
+            assert "in on_connection" in str(caught.getrepr(style="native"))
+
+        await threaded(program)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import Connect, emitter_only, flux, nova
+from conftest import Connect, emitter_only, flux, looks_inside, nova
 
 from deepgram_stream_iter import StreamingOptions, stream
 from deepgram_stream_iter.testing import DeepgramServer
@@ -57,6 +57,7 @@ async def test_tasks_of_an_async_client(
             await session.__aexit__(None, None, None)
 
 
+@looks_inside
 async def test_tasks_of_any_client(connect: Connect) -> None:
     """There is the life of the session and the SDK's listener, and what sends or closes is over when it is done."""
     async with DeepgramServer() as server:

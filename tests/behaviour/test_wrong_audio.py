@@ -206,6 +206,7 @@ async def test_no_files(connect: Connect, source: Any) -> None:
         await session.send(FRAME)
 
 
+@pytest.mark.async_sessions_only(reason="an asyncio stream belongs to the loop of the test")
 async def test_a_stream_reader(connect: Connect) -> None:
     """What a subprocess or a socket brings is sent as it comes."""
     async with DeepgramServer() as server, connect(server, nova()) as session:
