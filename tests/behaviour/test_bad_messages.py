@@ -65,9 +65,9 @@ def nowhere(value: object, missing: object) -> list[object]:
 
 
 @pytest.mark.parametrize("missing", [..., None, "text", 7, [], {}])
-@pytest.mark.parametrize("kind", ["results", "utterance_end", "speech_started", "metadata", "turn_info"])
+@pytest.mark.parametrize("name", ["results", "utterance_end", "speech_started", "metadata", "turn_info"])
 async def test_fields_missing_null_or_of_a_wrong_type_at_any_depth(
-    connect: Connect, kind: str, missing: object
+    connect: Connect, name: str, missing: object
 ) -> None:
     """Every such message is an event whose fields can all be read, and the stream goes on."""
     whole: dict[str, dict[str, object]] = {
@@ -77,9 +77,12 @@ async def test_fields_missing_null_or_of_a_wrong_type_at_any_depth(
         "metadata": messages.metadata(),
         "turn_info": messages.turn_info("EndOfTurn", "one two", trigger="model"),
     }
-    script = [json.dumps(variant) for variant in nowhere(whole[kind], missing)]
-    options = flux() if kind == "turn_info" else nova()
-    async with DeepgramServer(script=script) as server, connect(server, options) as session:
+    script = [json.dumps(variant) for variant in nowhere(whole[name], missing)]
+    options = flux() if name == "turn_info" else nova()
+    async with (
+        DeepgramServer(script=script) as server,
+        connect(server, options, finish_timeout_seconds=1.0) as session,
+    ):
         session.feed([])
         events: list[AnyStreamEvent] = []
         try:
