@@ -72,6 +72,32 @@ def interrupted(*_):
     say("interrupted")
     raise KeyboardInterrupt
 
+
+def interrupts(call, besides=()):
+    # Call again and again, interrupted where a Ctrl-C may do it: one line or return later each time, until it gets through.
+    for number in range(1, 2000):
+        lines = number
+
+        def trace(frame, what, _):
+            nonlocal lines
+            if frame.f_globals.get("__name__") in besides:
+                return None
+            lines -= what in ("line", "return")
+            if not lines:
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            call()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        if lines > 0:
+            return
+        yield
+
 """
 SCRIPT = [messages.results("one", is_final=True)]
 
@@ -263,6 +289,23 @@ async def test_interrupted_and_iterated_on(kind: str) -> None:
         await program.said(" ".join(["one", *words]))
         code, _, err = await program.ends()
     assert (code, err) == (0, "")
+
+
+async def test_interrupted_at_any_line(kind: str) -> None:
+    """Wherever in a call a Ctrl-C comes, the loop of all sessions goes on, for this session and another one."""
+    body = """
+        other = session().open()
+        with session() as s:
+            for _ in interrupts(s.keep_alive):
+                other.keep_alive()
+            s.keep_alive()
+            other.close()
+            s.finish()
+        say(left())
+    """
+    async with DeepgramServer(script=SCRIPT) as server, running(server, kind, body) as program:
+        code, out, err = await program.ends()
+    assert (code, out.strip()) == (0, "[]"), err
 
 
 async def test_interrupted_while_leaving(kind: str) -> None:
