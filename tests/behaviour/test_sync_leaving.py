@@ -73,14 +73,14 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
-def interrupts(call, besides=()):
-    # Call again and again, interrupted where a Ctrl-C may do it: one line or return later each time, until it gets through.
-    for number in range(1, 2000):
+def interrupts(call, within="", step=1):
+    # Call again and again, interrupted where a Ctrl-C may do it: a line or return later each time, until it gets through.
+    for number in range(1, 2000, step):
         lines = number
 
         def trace(frame, what, _):
             nonlocal lines
-            if frame.f_globals.get("__name__") in besides:
+            if not frame.f_globals.get("__name__", "").startswith(within):
                 return None
             lines -= what in ("line", "return")
             if not lines:
@@ -368,6 +368,28 @@ async def test_interrupted_while_entering(kind: str) -> None:
             code, _, err = await program.ends()
     assert code == 0
     assert "Traceback" not in err  # SDK 3 and 4 say that they could not start
+
+
+async def test_interrupted_at_any_line_of_entering(kind: str) -> None:
+    """Wherever in the entering a Ctrl-C comes, it leaves no thread and no connection behind."""
+    body = """
+        def enter():
+            s = session()
+            s.open()
+            sys.settrace(None)
+
+        for _ in interrupts(enter, within="deepgram_stream_iter._sync", step=2):
+            pass
+        gc.collect()
+        left()  # what was interrupted is closed in the background
+        say(left())
+    """
+    async with DeepgramServer() as server, running(server, kind, body) as program:
+        await program.said("[]")
+        code, _, _ = await program.ends()
+        for connection in server.connections:
+            await is_closed(connection)
+    assert code == 0
 
 
 # Left open
