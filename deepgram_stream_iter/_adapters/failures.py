@@ -11,7 +11,7 @@ from types import TracebackType
 from deepgram_stream_iter._errors import ConnectError, DeepgramStreamError
 from deepgram_stream_iter._settings import DAY_SECONDS
 
-_EMITTERS = frozenset({"_emit", "_emit_async"})
+EMITTERS = frozenset({"_emit", "_emit_async"})
 """The functions of the SDK that call handlers."""
 
 _NETWORK_ERRORS = (OSError, asyncio.TimeoutError)
@@ -110,7 +110,7 @@ def authorization_error(failure: Exception) -> ConnectError | None:
 
 def came_from_a_handler(failure: BaseException) -> bool:
     """Return whether an exception out of the SDK's listener was raised by a callback that the SDK called."""
-    return any(name in _EMITTERS for name in _functions(failure.__traceback__))
+    return any(name in EMITTERS for name in _functions(failure.__traceback__))
 
 
 def _functions(traceback: TracebackType | None) -> Iterator[str]:

@@ -61,7 +61,9 @@ class CrossingConsumer(Consumer[E]):
         thread = threading.get_ident()
         try:
             if self._taking.setdefault("thread", thread) != thread:
-                raise RuntimeError("another thread is iterating this already: subscribe() for one consumer more")
+                raise RuntimeError(
+                    "another thread is iterating this already: subscribe() for one consumer more"
+                )
             return take()
         finally:
             if self._taking.get("thread") == thread:
@@ -98,6 +100,7 @@ class CrossingConsumer(Consumer[E]):
 
     def _bring(self) -> None:
         """Wait for an event, and have all brought that wait."""
+        self._running.check_waiting()
         with contextlib.suppress(LoopReleased):
             self._running.lease.call(self._bring_in_loop)
             return

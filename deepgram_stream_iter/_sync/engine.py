@@ -14,6 +14,7 @@ from deepgram_stream_iter._session.feed import Feed
 from deepgram_stream_iter._session.session import StreamSession
 from deepgram_stream_iter._settings import BufferSettings
 from deepgram_stream_iter._sync.consumer import CrossingConsumer, CrossingSubscription
+from deepgram_stream_iter._sync.handlers import is_handler_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -41,6 +42,11 @@ class Engine(StreamSession):
         if entered is None:
             return None
         return CrossingConsumer(running, entered, entered.life.inbox.buffer, self._position)
+
+    def is_called_by_the_sdk(self) -> bool:
+        """Return whether the caller is in a handler of the session's connection."""
+        connection = self._life.connection if self._life is not None else None
+        return connection is not None and is_handler_of(connection.adapter.connection)
 
     def ended(self) -> Exception:
         """Return why nothing can be asked of the session any more."""

@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from anyio.from_thread import BlockingPortalProvider
 
 from deepgram_stream_iter._loop.worker import WorkerThread
+from deepgram_stream_iter._sync.handlers import INSTEAD
 from deepgram_stream_iter._sync.waiting import wait_for
 
 P = ParamSpec("P")
@@ -36,7 +37,8 @@ class LoopLease:
 
     def __init__(self, provider: BlockingPortalProvider, on_loop_end: Callable[[], None]) -> None:
         self._provider, self._on_loop_end = provider, on_loop_end
-        self._loop, self._thread_id = asyncio.get_running_loop(), threading.get_ident()
+        self._loop = asyncio.get_running_loop()
+        _here.runs_a_loop = True
         # Into each goes the task of a call when it has ended, for the thread that waits; or None, when the lease has.
         self._calls: set[SimpleQueue[Any]] = set()
         self._tasks: dict[SimpleQueue[Any], asyncio.Task[Any]] = {}
@@ -53,11 +55,6 @@ class LoopLease:
         provider = _provider
         return provider.__enter__().call(cls, provider, on_loop_end)
 
-    @property
-    def is_own_thread(self) -> bool:
-        """Whether the calling thread is the loop's, which cannot wait for the loop."""
-        return threading.get_ident() == self._thread_id
-
     def call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a coroutine function in the loop and return what it returns; raises what it raises.
 
@@ -66,12 +63,7 @@ class LoopLease:
         :raises LoopReleased: when the lease has ended, or ends meanwhile.
         :raises RuntimeError: in the thread of the loop, which would wait for itself.
         """
-        if self.is_own_thread:
-            raise RuntimeError(
-                "this thread runs the event loop of all sync sessions, so waiting here would be for ever: handlers of an"
-                " async client are called in it. Use a sync client, whose handlers have threads of their own, or hand the"
-                " call to another thread"
-            )
+        check_thread()
         ended = SimpleQueue[asyncio.Task[T] | None]()
         try:
             self._calls.add(ended)  # before the lease is looked at: its end releases all that are here
@@ -141,7 +133,9 @@ class LoopLease:
         for ended in tuple(self._calls):
             ended.put(None)
 
-    def _begin(self, ended: SimpleQueue[asyncio.Task[T] | None], function: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def _begin(
+        self, ended: SimpleQueue[asyncio.Task[T] | None], function: Callable[[], Coroutine[Any, Any, T]]
+    ) -> None:
         if self._is_ended:
             ended.put(None)
             return
@@ -159,6 +153,23 @@ class LoopLease:
             self._tasks[ended].cancel()
 
 
+def runs_a_loop() -> bool:
+    """Return whether the calling thread is that of a loop."""
+    return getattr(_here, "runs_a_loop", False)
+
+
+def check_thread() -> None:
+    """Refuse to wait for the loop in its own thread.
+
+    :raises RuntimeError: with what to do instead.
+    """
+    if runs_a_loop():
+        raise RuntimeError(
+            "this thread runs the event loop of all sync sessions, so waiting here would be for ever: handlers of an async"
+            f" client are called in it. {INSTEAD}"
+        )
+
+
 def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
     """Call a function in a thread of its own, for which Python does not wait when it exits."""
     worker = WorkerThread("deepgram_stream_iter-sync")
@@ -168,6 +179,7 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Fu
     return called
 
 
+_here = threading.local()
 _provider = BlockingPortalProvider()
 
 

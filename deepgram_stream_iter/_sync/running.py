@@ -16,7 +16,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
-from deepgram_stream_iter._sync.loop_thread import LoopLease, LoopReleased, in_thread
+from deepgram_stream_iter._sync.handlers import INSTEAD
+from deepgram_stream_iter._sync.loop_thread import (
+    LoopLease,
+    LoopReleased,
+    check_thread,
+    in_thread,
+    runs_a_loop,
+)
 from deepgram_stream_iter._sync.waiting import Mark, wait_for
 
 _AT_ONCE_SECONDS = 2.0
@@ -58,12 +65,29 @@ class Running:
                 raise self.ended() from None
             raise
 
+    def check_waiting(self) -> None:
+        """Refuse to wait for the server where that is for ever.
+
+        :raises RuntimeError: in a handler of the SDK, which waits for its handlers.
+        """
+        check_thread()
+        if self._engine.is_called_by_the_sdk():
+            raise RuntimeError(
+                "this is called by a handler, for which the SDK waits before it reads on, so waiting for the server here would"
+                f" be for ever. {INSTEAD}"
+            )
+
     def ended(self) -> Exception:
         """Return why nothing can be asked any more."""
         return self._engine.ended()
 
     def leave(self, *, is_orderly: bool) -> None:
-        """Close the session, in order or at once, and release the loop; does nothing when that was done before."""
+        """Close the session, in order or at once, and release the loop; does nothing when that was done before.
+
+        :raises RuntimeError: in a handler of the SDK, before anything is done.
+        """
+        if is_orderly:
+            self.check_waiting()
         try:
             if is_orderly and self._lease is not None:
                 self._lease.call(self._engine.aclose)
@@ -110,7 +134,7 @@ class Running:
 
     def _leave_at_once(self) -> None:
         self.drop()
-        if self._lease is not None and self._lease.is_own_thread:
+        if runs_a_loop():
             return
         if self in _open:
             self._closed.wait(_AT_ONCE_SECONDS)

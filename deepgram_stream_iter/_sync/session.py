@@ -19,7 +19,7 @@ from deepgram_stream_iter._stats import StreamStats
 from deepgram_stream_iter._sync.consumer import CrossingConsumer
 from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
 from deepgram_stream_iter._sync.feed import Feed
-from deepgram_stream_iter._sync.loop_thread import LoopReleased
+from deepgram_stream_iter._sync.loop_thread import LoopReleased, check_thread
 from deepgram_stream_iter._sync.running import Running
 from deepgram_stream_iter._sync.subscription import Subscription, Utterances
 from deepgram_stream_iter._transcript import Utterance
@@ -57,6 +57,7 @@ class StreamSession:
         :raises ConnectError: as there.
         :raises RuntimeError: as there; and in the thread of the event loop, where handlers of an async client are called.
         """
+        check_thread()
         if not self._is_entered.acquire(blocking=False):
             raise RuntimeError("a session can be entered once: call stream() again for another")
         running = self._running = Running(self._engine)
@@ -203,10 +204,12 @@ class StreamSession:
 
     def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
         """Have Deepgram flush what it has heard (v1); see `StreamSession.finalize`."""
+        self._check_waiting()
         return self._ask(self._engine.finalize, timeout_seconds)
 
     def configure(self, **changes: object) -> ConfiguredEvent:
         """Change settings of the running stream; see `StreamSession.configure`."""
+        self._check_waiting()
         return self._ask(self._engine.configure, **changes)
 
     def keep_alive(self) -> None:
@@ -219,6 +222,7 @@ class StreamSession:
 
     def finish(self) -> CloseInfo:
         """End the stream in order, and wait until the server has closed; see `StreamSession.finish`."""
+        self._check_waiting()
         try:
             return self._call(self._engine.finish)
         except LoopReleased:
@@ -226,6 +230,7 @@ class StreamSession:
 
     def wait_closed(self) -> CloseInfo:
         """Wait until the stream has ended; see `StreamSession.wait_closed`."""
+        self._check_waiting()
         try:
             return self._call(self._engine.wait_closed)
         except LoopReleased:
@@ -265,6 +270,11 @@ class StreamSession:
         stats = self._engine.stats
         pending = self._consumer.pending if self._consumer is not None else 0
         return dataclasses.replace(stats, buffered=stats.buffered + pending)
+
+    def _check_waiting(self) -> None:
+        """Refuse what waits for the server in a handler of the SDK, which reads nothing meanwhile."""
+        if self._running is not None:
+            self._running.check_waiting()
 
     def _ask(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call in the loop what only a session that was not left can answer."""

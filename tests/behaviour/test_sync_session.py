@@ -771,6 +771,88 @@ async def test_called_in_a_handler_of_an_async_client() -> None:
     assert "this thread runs the event loop of all sync sessions" in str(errors[0])
 
 
+async def test_called_in_a_handler_of_a_sync_client() -> None:
+    """What waits for the server is refused in such a handler, for which the SDK waits; another thread may call it."""
+    refused: list[str] = []
+    async with DeepgramServer() as server:
+
+        def program() -> None:
+            with make(server, "sync", nova(), max_buffer_size=10) as session:
+
+                def handler(*_: object, **__: object) -> None:
+                    if refused:
+                        return
+                    session.send(FRAME)
+                    calls: list[Callable[[], object]] = [
+                        session.finish,
+                        session.close,
+                        session.finalize,
+                        partial(session.configure, keyterms=["a"]),
+                        session.wait_closed,
+                        partial(next, session),
+                        partial(next, session.utterances()),
+                    ]
+                    for call in calls:
+                        try:
+                            call()
+                        except RuntimeError as error:
+                            refused.append(str(error))
+                    threading.Thread(target=session.finish).start()
+
+                on_message(session.connection, "sync", handler)
+                entered.set()
+                assert session.wait_closed().drained
+
+        entered = threading.Event()
+
+        async def script(connection: ServerConnection) -> None:
+            await anyio.to_thread.run_sync(entered.wait)
+            await connection.send(SCRIPT[0])
+
+        server._script = script
+        await threaded(program)
+        assert (await server.connection()).audio == FRAME
+    assert len(refused) == 7
+    assert all("threading.Thread(target=session.finish).start()" in each for each in refused)
+
+
+@emitter_only
+async def test_closed_and_opened_in_the_thread_of_the_loop() -> None:
+    """A handler of an async client that closes its session, or opens another one, is refused before anything is done."""
+    refused: list[str] = []
+    async with DeepgramServer() as server:
+        client: Any = server.client()
+
+        def program() -> None:
+            with stream(client, nova()) as session:
+
+                def handler(_: object) -> None:
+                    if refused:
+                        return
+                    for call in (session.close, stream(client, nova()).open):
+                        try:
+                            call()
+                        except RuntimeError as error:
+                            refused.append(str(error))
+
+                on_message(session.connection, "async", handler)
+                entered.set()
+                next(session)
+                session.send(FRAME)
+                assert session.finish().drained
+
+        entered = threading.Event()
+
+        async def script(connection: ServerConnection) -> None:
+            await anyio.to_thread.run_sync(entered.wait)
+            await connection.send(SCRIPT[0])
+
+        server._script = script
+        await threaded(program)
+    assert len(refused) == 2
+    assert all("threading.Thread(target=session.finish).start()" in each for each in refused)
+
+
 # Entering and leaving
 
 
