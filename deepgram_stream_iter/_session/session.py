@@ -48,7 +48,7 @@ class StreamSession(Receiving, Sending):
         entered = Entered(life, self._settings)
         try:
             connection = await life.open()
-            self._audio = AudioSender(life.outbox, connection, life.inbox, self._settings.max_unsent_seconds)
+            self._audio = AudioSender(life.outbox, connection, life.inbox)
         except BaseException:
             entered.is_error_seen = True
             raise

@@ -186,8 +186,10 @@ class StreamSession:
         self._engine.send_nowait(audio)
 
     def skip(self, seconds: float) -> None:
-        """Count audio that is left out here; see `StreamSession.skip`."""
-        self._ask(self._engine.skip, seconds)
+        """Count audio that is left out here, without waiting; see `StreamSession.skip`."""
+        if self._running is None:
+            raise RuntimeError(NOT_ENTERED)
+        self._engine.skip(seconds)
 
     def feed(
         self,

@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ import anyio.to_thread
 import deepgram
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import Connect, emitter_only, flux, legacy_only, nova, texts
+from conftest import FRAME, Connect, emitter_only, flux, legacy_only, needs_cancellation, nova, texts
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -29,6 +30,7 @@ from deepgram_stream_iter import (
     StreamSession,
     stream,
 )
+from deepgram_stream_iter._outbound.sender import AudioSender
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, SpokenWord, messages
 
 PIECE_SECONDS = 0.02
@@ -467,16 +469,72 @@ async def test_opaque_audio(connect: Connect) -> None:
 
 
 async def test_a_socket_that_is_stuck_for_good(connect: Connect) -> None:
-    """The stream ends with the error that send() would raise, and whoever hands over more is told so."""
+    """The stream ends with the error that send() would raise, and whoever hands over more is told so.
+
+    What was handed over and is not sent is told as lost, to the sample.
+    """
     async with DeepgramServer() as server:
         async with connect(server, nova(**LOUD), send_timeout_seconds=0.2, max_unsent_seconds=60) as session:
             (await server.connection()).websocket.transport.pause_reading()
             for number in range(50 * STUCK_SECONDS):
                 session.send_nowait(loud(number))
+            gap = await anext(session)
+            assert isinstance(gap, StreamEvent.AudioGap)
+            assert gap.end == pytest.approx(STUCK_SECONDS)
+            assert session.stats.audio_seconds_lost == pytest.approx(STUCK_SECONDS - gap.start)
             with pytest.raises(ConnectionLost, match="send_timeout_seconds"):
                 await anext(session)
             with pytest.raises(ConnectionLost, match="send_timeout_seconds"):
                 session.send_nowait(loud(1))
+
+
+async def test_an_end_in_an_outage(connect: Connect) -> None:
+    """What could not even be kept for the next connection is told as lost when there is none, behind what was kept."""
+    again = Reconnect(replay_seconds=2.0, initial_delay_seconds=3600, max_delay_seconds=3600)
+    async with DeepgramServer() as server:
+        async with connect(
+            server, nova(), reconnect=again, max_unsent_seconds=30, finish_timeout_seconds=0.3
+        ) as session:
+            (await server.connection()).abort()
+            assert isinstance(await anext(session), StreamEvent.Reconnecting)
+            for _ in range(10):
+                session.send_nowait(bytes(32_000))
+            await session.finish()
+            gaps = [await anext(session), await anext(session)]
+            assert [gap.to_dict() for gap in gaps] == [
+                {"type": "audio_gap", "start": 0.0, "end": 2.0},
+                {"type": "audio_gap", "start": 2.0, "end": 10.0},
+            ]
+            with pytest.raises(ConnectionLost):
+                await anext(session)
+            assert session.stats.audio_seconds_lost == pytest.approx(10.0)
+
+
+@needs_cancellation
+async def test_a_thread_that_comes_as_the_stream_ends(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken is sent: a thread that had found the stream open before it was ended is refused, or is in time."""
+    looked, ended = threading.Event(), threading.Event()
+    put = AudioSender.put
+
+    def put_late(sender: AudioSender, piece: bytes) -> None:
+        looked.set()
+        assert ended.wait(10)
+        put(sender, piece)
+
+    monkeypatch.setattr(AudioSender, "put", put_late)
+    async with DeepgramServer() as server, connect(server, nova()) as session:
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(session.send_nowait, FRAME)
+            await anyio.to_thread.run_sync(looked.wait)
+            finishing = asyncio.create_task(session.finish())
+            await checkpoint()
+            ended.set()
+            with pytest.raises(SessionClosed):
+                await asyncio.wrap_future(sending)
+            assert (await finishing).drained
+        assert server.connections[0].audio == b""
 
 
 @pytest.mark.parametrize("call", ["finish", "finalize", "send", "leave"])

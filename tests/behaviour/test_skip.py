@@ -121,6 +121,23 @@ async def test_words_behind_a_gate(
         assert session.stats.audio_seconds_lost == 0
 
 
+async def test_in_an_audio_callback(connect: Connect) -> None:
+    """A thread that gates its audio skips between two pieces, and waits for nothing."""
+    audio = marked(LENGTH_SECONDS)
+    async with DeepgramServer(recognizer=MarkedRecognizer) as server:
+        async with connect(server, nova()) as session:
+
+            def recording() -> None:
+                session.send_nowait(audio[: BYTES_PER_SECOND * 2])
+                session.skip(3.0)
+                session.send_nowait(audio[BYTES_PER_SECOND * 5 :])
+
+            await anyio.to_thread.run_sync(recording)
+            await session.finish()
+            events = [event async for event in session]
+        assert_at(heard(events), words_in(GATES["one pause"]))
+
+
 @endpoints
 @pytest.mark.parametrize("drop_at", [0.3, 1.0, 1.7, 2.9])
 @pytest.mark.parametrize("name", ["one pause", "many pauses"])
@@ -382,6 +399,11 @@ async def test_a_gap_across_a_skip(connect: Connect) -> None:
 # Where it takes its turn
 
 
+async def skip(session: StreamSession, seconds: float) -> None:
+    """Skip in a task."""
+    await session.skip(seconds)
+
+
 async def test_it_waits_for_the_audio_before(connect: Connect) -> None:
     """While other audio is on its way it counts behind that, and audio that is sent later behind it."""
     async with DeepgramServer(recognizer=MarkedRecognizer) as server:
@@ -389,7 +411,7 @@ async def test_it_waits_for_the_audio_before(connect: Connect) -> None:
             audio = marked(LENGTH_SECONDS)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.send, audio[: BYTES_PER_SECOND * 2])
-                tasks.start_soon(session.skip, 3.0)
+                tasks.start_soon(skip, session, 3.0)
                 tasks.start_soon(session.send, audio[BYTES_PER_SECOND * 5 :])
             await session.finish()
             events = [event async for event in session]
@@ -441,7 +463,7 @@ async def test_when_there_is_no_session(connect: Connect) -> None:
 
             def elsewhere() -> None:
                 with pytest.raises(RuntimeError, match="another event loop"):
-                    asyncio.run(session.skip(1.0))
+                    asyncio.run(skip(session, 1.0))
 
             await anyio.to_thread.run_sync(elsewhere)
             await session.finish()
