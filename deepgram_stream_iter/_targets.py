@@ -14,7 +14,7 @@ from deepgram_stream_iter._adapters.emitter import EmitterAdapter
 from deepgram_stream_iter._adapters.failures import authorization_error, connect_error
 from deepgram_stream_iter._adapters.legacy import LegacyAdapter
 from deepgram_stream_iter._audio.documented import check_form
-from deepgram_stream_iter._options import StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._options import StreamingOptions, check_authorization, query_of
 from deepgram_stream_iter._settings import Settings
 
 
@@ -246,7 +246,7 @@ def _given(options: object) -> StreamingOptions | dict[str, str | list[str]] | N
             f" {type(options).__name__}"
         )
     parameters = cast("dict[str, Any]", to_dict())
-    query = {name: wire(value) for name, value in parameters.items() if value is not None}
+    query = query_of(parameters)
     encoding, sample_rate, channels = map(parameters.get, ("encoding", "sample_rate", "channels"))
     check_form(encoding, sample_rate, channels, "v1", query)
     return query
