@@ -53,7 +53,9 @@ class StreamStats:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, object]) -> StreamStats:
-        """Return the stats that `to_dict()` wrote; what is missing or of a wrong type is 0, or None where nobody knows it.
+        """Return the stats that `to_dict()` wrote, their times rounded.
+
+        What is missing or of a wrong type is 0, or None where nobody knows it.
 
         :raises TypeError: for what is not a mapping.
         """
