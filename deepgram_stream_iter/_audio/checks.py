@@ -7,7 +7,7 @@ import wave
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deepgram_stream_iter._audio.format import SAMPLE_WIDTHS
+from deepgram_stream_iter._audio.format import SAMPLE_WIDTHS, flat
 from deepgram_stream_iter._audio.heads import HEAD_SIZE, file_kind, wav_format
 from deepgram_stream_iter._audio.sources import is_buffer
 
@@ -79,8 +79,7 @@ class AudioChecks:
         if not isinstance(piece, bytes):
             self._check_elements(memoryview(piece))
         if is_head:
-            view = memoryview(piece)
-            self._check_head(bytes(view.cast("B")[:HEAD_SIZE] if view.c_contiguous else view)[:HEAD_SIZE])
+            self._check_head(bytes(flat(piece)[:HEAD_SIZE]))
 
     def _check_elements(self, view: memoryview) -> None:
         if view.itemsize == 1:

@@ -24,6 +24,11 @@ class Inbox:
         self._error: Exception | None = None  # with which the stream ended
 
     @property
+    def size(self) -> int:
+        """The events that wait in the fullest buffer."""
+        return max(each.size for each in (self.buffer, *(one.buffer for one in self._subscribers)))
+
+    @property
     def is_consumer_due(self) -> bool:
         """Whether a consumer should run before more is brought."""
         if self.buffer.is_consumer_due:
@@ -62,6 +67,7 @@ class Inbox:
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Deliver all events from now on to this consumer, too."""
+        subscriber.buffer.counts = self.buffer.counts
         self._subscribers = (*self._subscribers, subscriber)
         if self.answers.is_over:
             subscriber.buffer.close(self._error)

@@ -60,6 +60,13 @@ def test_right_elements(encoding: str | None, audio: Any) -> None:
     checks(encoding=encoding).check(audio, is_head=True)
 
 
+def test_an_empty_block() -> None:
+    """A block of no samples, as an array of NumPy with a column for each channel, is no audio, and no error."""
+    block = memoryview((ctypes.c_int16 * 1 * 0)())
+    assert block.shape == (0, 1)
+    checks().check(block, is_head=True)
+
+
 @pytest.mark.parametrize(
     ("encoding", "audio", "told"),
     [

@@ -135,10 +135,10 @@ def test_any_sequence_of_puts_and_gets(overflow: Overflow, steps: Steps, max_siz
                 else:
                     assert_waits(buffer.get())
                 assert buffer.size == len(inside) <= max_size
-            assert buffer.interims_coalesced == (len(lost) if overflow == "coalesce" else 0)
-            assert buffer.dropped == (len(lost) if overflow == "drop_oldest" else 0)
+            assert buffer.counts.interims_coalesced == (len(lost) if overflow == "coalesce" else 0)
+            assert buffer.counts.dropped == (len(lost) if overflow == "drop_oldest" else 0)
             assert overflow == "drop_oldest" or all(map(is_interim, lost))
-            assert buffer.size_max <= max_size
+            assert buffer.counts.size_max <= max_size
             buffer.close()
             left = drain(buffer)
         assert list(map(id, left)) == list(map(id, inside))
@@ -177,7 +177,7 @@ async def test_which_interims_go(events: list[AnyStreamEvent], kept: list[int]) 
         assert not buffer.is_full
         buffer.close()
         assert list(map(id, drain(buffer))) == [id(events[position]) for position in kept]
-        assert (buffer.interims_coalesced, buffer.dropped, buffer.size_max) == (1, 0, 2)
+        assert (buffer.counts.interims_coalesced, buffer.counts.dropped, buffer.counts.size_max) == (1, 0, 2)
 
 
 async def test_a_superseded_interim_is_handed_out_while_there_is_room() -> None:
@@ -190,7 +190,7 @@ async def test_a_superseded_interim_is_handed_out_while_there_is_room() -> None:
         assert take(buffer) == interim(2)
         for start in (4, 5):
             buffer.put(interim(start))  # which costs the one of 3
-        assert buffer.interims_coalesced == 2
+        assert buffer.counts.interims_coalesced == 2
         buffer.close()
         assert drain(buffer) == [interim(2), interim(4), interim(5)]
 
@@ -317,7 +317,7 @@ async def test_who_waits_for_room_goes_on(
     waiting = asyncio.create_task(buffer.wait_for_room())
     await checkpoint()
     assert not waiting.done()
-    assert buffer.size == buffer.size_max == 1
+    assert buffer.size == buffer.counts.size_max == 1
     release(buffer)
     await waiting
     if release is not EventBuffer.close:
@@ -332,7 +332,7 @@ async def test_an_unbound_buffer_grows() -> None:
         for event in (ONE, TWO, THREE):
             buffer.put(event)
         assert not buffer.is_full
-        assert buffer.size == buffer.size_max == 3
+        assert buffer.size == buffer.counts.size_max == 3
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "error"])
@@ -342,7 +342,9 @@ async def test_policies_that_drop_or_raise_go_on(overflow: Overflow) -> None:
         buffer.stop_pausing()
         buffer.put(ONE)
         buffer.put(TWO)
-        assert (buffer.dropped, buffer.is_full) == ((1, False) if overflow == "drop_oldest" else (0, True))
+        assert (buffer.counts.dropped, buffer.is_full) == (
+            (1, False) if overflow == "drop_oldest" else (0, True)
+        )
 
 
 async def test_waiting_takes_no_longer_than_allowed() -> None:
