@@ -16,7 +16,18 @@ import anyio.to_thread
 import deepgram
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import Connect, emitter_only, flux, legacy_only, nova, texts
+from conftest import (
+    Connect,
+    emitter_only,
+    flux,
+    legacy_only,
+    looks_inside,
+    needs_cancellation,
+    nova,
+    orders_tasks,
+    refuses_other_loops,
+    texts,
+)
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -100,6 +111,7 @@ async def test_from_threads(connect: Connect) -> None:
             assert [number for number in numbers if number in own] == list(own)
 
 
+@refuses_other_loops
 async def test_from_another_event_loop(connect: Connect) -> None:
     """A coroutine of another event loop may hand over audio, where send() would be refused."""
 
@@ -173,6 +185,7 @@ async def test_the_microphone_of_the_sdk(
         assert server.connections[0].audio == expected
 
 
+@looks_inside
 async def test_many_calls_are_few_tasks(connect: Connect) -> None:
     """A burst of calls weighs its audio, and not a task for each."""
     async with DeepgramServer() as server:
@@ -364,6 +377,7 @@ async def only_gap(session: StreamSession) -> StreamEvent.AudioGap:
     raise AssertionError("no gap")
 
 
+@orders_tasks
 async def test_the_oldest_goes(connect: Connect) -> None:
     """Beyond `max_unsent_seconds` the oldest audio goes; a gap tells exactly which, and the stats how much."""
     async with DeepgramServer() as server:
@@ -405,6 +419,7 @@ async def after_a_gap(
             return [*events, *[event async for event in session]]
 
 
+@orders_tasks
 async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
     """All later times are where the source has them: of segments, words, and both kinds of marks; not so those before."""
     at = STUCK_SECONDS
@@ -437,6 +452,7 @@ async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
     assert metadata.duration == pytest.approx(at + 2.0)
 
 
+@orders_tasks
 async def test_times_of_flux_after_a_gap(connect: Connect) -> None:
     """So are the windows of turns and their words."""
     at = 8 * STUCK_SECONDS
@@ -450,6 +466,7 @@ async def test_times_of_flux_after_a_gap(connect: Connect) -> None:
     assert turn.words[0].start == turn.start
 
 
+@orders_tasks
 async def test_opaque_audio(connect: Connect) -> None:
     """Pieces of a container stay whole, 32 kB count as a second, and nobody knows how long the gap is."""
     packets = [bytes([number]) * 8_000 for number in range(1, 21)]
@@ -480,6 +497,7 @@ async def test_a_socket_that_is_stuck_for_good(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("call", ["finish", "finalize", "send", "leave"])
+@needs_cancellation
 async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> None:
     """A call that waits until what was handed over is sent may be cancelled: all of that is sent, before the stream ends."""
     async with DeepgramServer() as server:
@@ -509,6 +527,7 @@ async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> No
         assert session.close_info.drained
 
 
+@orders_tasks
 async def test_a_finalize_that_waits_is_bounded(connect: Connect) -> None:
     """It is not sent ahead of the audio that it is to flush, and waits no longer than it was told to."""
     async with DeepgramServer() as server:
@@ -522,6 +541,7 @@ async def test_a_finalize_that_waits_is_bounded(connect: Connect) -> None:
         assert [control["type"] for control in served.controls] == ["Finalize", "CloseStream"]
 
 
+@needs_cancellation
 async def test_a_send_that_was_cancelled_is_counted(connect: Connect) -> None:
     """What a cancelled send() has given to the socket counts as sent, because it goes out."""
     async with DeepgramServer() as server:
@@ -578,6 +598,7 @@ async def test_before_entering(connect: Connect) -> None:
             session.send_nowait(piece(1))
 
 
+@orders_tasks
 async def test_after_the_end(connect: Connect) -> None:
     """After finish() audio is refused, in any thread, before the server has ended the stream and after."""
 
@@ -611,6 +632,7 @@ async def test_after_a_loss(connect: Connect) -> None:
             assert again.value is caught.value
 
 
+@refuses_other_loops
 def test_after_the_event_loop(connect: Connect) -> None:
     """Where the session's event loop has ended, audio is refused each time, whether the session was left or not."""
     sessions: list[StreamSession] = []
