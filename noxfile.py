@@ -33,7 +33,9 @@ SUITE = ["tests/behaviour", "tests/test_migration.py", "tests/test_moves.py"]
 def sdk(session: nox.Session, version: str) -> None:
     """Run the behaviour suite on one SDK, with the newest of everything else."""
     suite = [*SUITE, *([] if version in WITH_FAULTS else [f"--ignore={FAULTS}"])]
-    if version not in WITH_SYNC_SESSIONS:
+    if version in WITH_SYNC_SESSIONS:
+        session.env["SYNC_SESSIONS"] = "all"
+    else:
         suite += WITHOUT_SYNC_SESSIONS
     if version in LEGACY:
         session.install(f"deepgram-sdk=={version}", ".", *TOOLS, "pytest-cov>=7.0")

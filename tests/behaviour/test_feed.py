@@ -12,7 +12,7 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import FRAME, Connect, LateWord, flux, nova, texts
+from conftest import FRAME, Connect, LateWord, flux, nova, refuses_other_loops, texts
 
 from deepgram_stream_iter import ConnectionLost, Reconnect, SessionClosed, StreamEvent, StreamSession
 from deepgram_stream_iter.testing import DeepgramServer, Faults, Hypothesis, ServerConnection, messages
@@ -159,6 +159,7 @@ async def test_over_a_reconnection(connect: Connect) -> None:
         assert server.connections[1].audio == FRAME * 50
 
 
+@refuses_other_loops
 async def test_in_another_event_loop(connect: Connect) -> None:
     """Elsewhere it cannot be awaited, and says so."""
     async with DeepgramServer() as server, connect(server, nova()) as session:

@@ -17,7 +17,19 @@ import anyio.to_thread
 import deepgram
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import FRAME, Connect, emitter_only, flux, legacy_only, needs_cancellation, nova, texts
+from conftest import (
+    FRAME,
+    Connect,
+    emitter_only,
+    flux,
+    legacy_only,
+    looks_inside,
+    needs_cancellation,
+    nova,
+    orders_tasks,
+    refuses_other_loops,
+    texts,
+)
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -102,6 +114,7 @@ async def test_from_threads(connect: Connect) -> None:
             assert [number for number in numbers if number in own] == list(own)
 
 
+@refuses_other_loops
 async def test_from_another_event_loop(connect: Connect) -> None:
     """A coroutine of another event loop may hand over audio, where send() would be refused."""
 
@@ -175,6 +188,7 @@ async def test_the_microphone_of_the_sdk(
         assert server.connections[0].audio == expected
 
 
+@looks_inside
 async def test_many_calls_are_few_tasks(connect: Connect) -> None:
     """A burst of calls weighs its audio, and not a task for each."""
     async with DeepgramServer() as server:
@@ -366,6 +380,7 @@ async def only_gap(session: StreamSession) -> StreamEvent.AudioGap:
     raise AssertionError("no gap")
 
 
+@orders_tasks
 async def test_the_oldest_goes(connect: Connect) -> None:
     """Beyond `max_unsent_seconds` the oldest audio goes; a gap tells exactly which, and the stats how much."""
     async with DeepgramServer() as server:
@@ -407,6 +422,7 @@ async def after_a_gap(
             return [*events, *[event async for event in session]]
 
 
+@orders_tasks
 async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
     """All later times are where the source has them: of segments, words, and both kinds of marks; not so those before."""
     at = STUCK_SECONDS
@@ -439,6 +455,7 @@ async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
     assert metadata.duration == pytest.approx(at + 2.0)
 
 
+@orders_tasks
 async def test_times_of_flux_after_a_gap(connect: Connect) -> None:
     """So are the windows of turns and their words."""
     at = 8 * STUCK_SECONDS
@@ -452,6 +469,7 @@ async def test_times_of_flux_after_a_gap(connect: Connect) -> None:
     assert turn.words[0].start == turn.start
 
 
+@orders_tasks
 async def test_opaque_audio(connect: Connect) -> None:
     """Pieces of a container stay whole, 32 kB count as a second, and nobody knows how long the gap is."""
     packets = [bytes([number]) * 8_000 for number in range(1, 21)]
@@ -538,6 +556,7 @@ async def test_a_thread_that_comes_as_the_stream_ends(
 
 
 @pytest.mark.parametrize("call", ["finish", "finalize", "send", "leave"])
+@needs_cancellation
 async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> None:
     """A call that waits until what was handed over is sent may be cancelled: all of that is sent, before the stream ends."""
     async with DeepgramServer() as server:
@@ -567,6 +586,7 @@ async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> No
         assert session.close_info.drained
 
 
+@orders_tasks
 async def test_a_finalize_that_waits_is_bounded(connect: Connect) -> None:
     """It is not sent ahead of the audio that it is to flush, and waits no longer than it was told to."""
     async with DeepgramServer() as server:
@@ -580,6 +600,7 @@ async def test_a_finalize_that_waits_is_bounded(connect: Connect) -> None:
         assert [control["type"] for control in served.controls] == ["Finalize", "CloseStream"]
 
 
+@needs_cancellation
 async def test_a_send_that_was_cancelled_is_counted(connect: Connect) -> None:
     """What a cancelled send() has given to the socket counts as sent, because it goes out."""
     async with DeepgramServer() as server:
@@ -636,6 +657,7 @@ async def test_before_entering(connect: Connect) -> None:
             session.send_nowait(piece(1))
 
 
+@orders_tasks
 async def test_after_the_end(connect: Connect) -> None:
     """After finish() audio is refused, in any thread, before the server has ended the stream and after."""
 
@@ -669,6 +691,7 @@ async def test_after_a_loss(connect: Connect) -> None:
             assert again.value is caught.value
 
 
+@refuses_other_loops
 def test_after_the_event_loop(connect: Connect) -> None:
     """Where the session's event loop has ended, audio is refused each time, whether the session was left or not."""
     sessions: list[StreamSession] = []

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import Connect, flux, nova
+from conftest import Connect, flux, nova, orders_tasks, refuses_other_loops
 from marked_audio import MarkedRecognizer, expected_words, marked
 
 from deepgram_stream_iter import (
@@ -404,6 +404,7 @@ async def skip(session: StreamSession, seconds: float) -> None:
     await session.skip(seconds)
 
 
+@orders_tasks
 async def test_it_waits_for_the_audio_before(connect: Connect) -> None:
     """While other audio is on its way it counts behind that, and audio that is sent later behind it."""
     async with DeepgramServer(recognizer=MarkedRecognizer) as server:
@@ -441,7 +442,8 @@ async def test_what_is_no_length(connect: Connect, seconds: Any) -> None:
         with pytest.raises(ValueError, match="seconds must be a number above 0") as caught:
             await session.skip(seconds)
         assert repr(seconds) in str(caught.value)
-        assert session._entered.life.inbox.clock.seconds == 0.0
+        entered = getattr(session, "_engine", session)._entered
+        assert entered.life.inbox.clock.seconds == 0.0
 
 
 @pytest.mark.parametrize("encoding", [None, "opus"])
@@ -453,6 +455,7 @@ async def test_opaque_audio(connect: Connect, encoding: str | None) -> None:
             await session.skip(1.0)
 
 
+@refuses_other_loops
 async def test_when_there_is_no_session(connect: Connect) -> None:
     """Before it is entered, after its end, and in another event loop it is refused as send() is."""
     async with DeepgramServer() as server:
