@@ -198,8 +198,10 @@ class StreamSession:
         on_error: OnError = "raise",
     ) -> Feed:
         """Send a source in the background, see `StreamSession.feed`; an iterable runs in a thread of its own, and may block."""
+        if self._running is None:
+            raise RuntimeError(NOT_ENTERED)
         fed = self._ask(self._engine.start_feed, source, pace=pace, finish=finish, on_error=on_error)
-        return Feed(self._ask, fed)
+        return Feed(self._running, fed)
 
     def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
         """Have Deepgram flush what it has heard (v1); see `StreamSession.finalize`."""
