@@ -21,6 +21,7 @@ from conftest import (
     emitter_only,
     flux,
     legacy_only,
+    looks_inside,
     needs_cancellation,
     nova,
     refuses_other_loops,
@@ -192,6 +193,7 @@ async def test_the_microphone_of_the_sdk(
         assert server.connections[0].audio == expected
 
 
+@looks_inside
 async def test_many_calls_are_few_tasks(connect: Connect) -> None:
     """A burst of calls weighs its audio, and not a task for each."""
     async with DeepgramServer() as server:
