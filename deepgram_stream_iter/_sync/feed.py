@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from deepgram_stream_iter._session import feed
 from deepgram_stream_iter._sync.loop_thread import LoopReleased
 from deepgram_stream_iter._sync.running import Running
@@ -20,10 +22,10 @@ class Feed:
 
     def wait(self) -> None:
         """Wait until the source is through, and all of it is sent; raises as the async one does."""
-        try:
+        with contextlib.suppress(LoopReleased):
             self._running.call(self._fed.wait)
-        except LoopReleased:
-            source = self._fed._source  # noqa: SLF001  (where the loop has ended, nothing can be awaited)
-            if source.is_through:
-                return
-            raise source.error or self._running.ended() from None
+            return
+        # The session was left, and the source has ended by then.
+        source = self._fed._source  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (of what it stands for)
+        if not source.is_through:
+            raise source.error or self._running.ended()

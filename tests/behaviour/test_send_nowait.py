@@ -26,7 +26,6 @@ from conftest import (
     looks_inside,
     needs_cancellation,
     nova,
-    orders_tasks,
     refuses_other_loops,
     texts,
 )
@@ -114,21 +113,30 @@ async def test_from_threads(connect: Connect) -> None:
             assert [number for number in numbers if number in own] == list(own)
 
 
-@refuses_other_loops
 async def test_from_another_event_loop(connect: Connect) -> None:
-    """A coroutine of another event loop may hand over audio, where send() would be refused."""
+    """A coroutine of another event loop may hand over audio."""
 
     async def hand_over() -> None:
         for number in range(1, 11):
             session.send_nowait(piece(number))
             await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="send_nowait"):
-            await session.send(piece(11))
 
     async with DeepgramServer() as server:
         async with connect(server, nova()) as session:
             await in_a_thread(lambda: asyncio.run(hand_over()))
         assert numbers_of(server.connections[0].audio) == list(range(1, 11))
+
+
+@refuses_other_loops
+async def test_what_is_refused_in_another_event_loop(connect: Connect) -> None:
+    """There send() is refused, and names what is not."""
+
+    async def hand_over() -> None:
+        with pytest.raises(RuntimeError, match="send_nowait"):
+            await session.send(piece(1))
+
+    async with DeepgramServer() as server, connect(server, nova()) as session:
+        await in_a_thread(lambda: asyncio.run(hand_over()))
 
 
 async def test_an_audio_callback(connect: Connect) -> None:
@@ -355,6 +363,19 @@ def loud_numbers(audio: bytes) -> list[int]:
     return numbers
 
 
+def sender_of(session: StreamSession) -> Any:
+    """Return what sends the audio, because nothing else tells whose turn it is."""
+    engine: Any = getattr(session, "_engine", session)
+    return engine._sender
+
+
+async def its_turn(session: StreamSession) -> None:
+    """Wait until what was handed over is next to be sent, and cannot be lost any more."""
+    sender = sender_of(session)
+    while sender._unsent:
+        await checkpoint()
+
+
 @asynccontextmanager
 async def stuck(
     session: StreamSession,
@@ -365,7 +386,9 @@ async def stuck(
     transport = served.websocket.transport
     transport.pause_reading()
     sending = asyncio.create_task(session.send(bulk))
-    await checkpoint()
+    sender = sender_of(session)
+    while not sender._lock.locked():
+        await checkpoint()
     yield sending
     transport.resume_reading()
     with contextlib.suppress(asyncio.CancelledError):
@@ -380,19 +403,18 @@ async def only_gap(session: StreamSession) -> StreamEvent.AudioGap:
     raise AssertionError("no gap")
 
 
-@orders_tasks
 async def test_the_oldest_goes(connect: Connect) -> None:
     """Beyond `max_unsent_seconds` the oldest audio goes; a gap tells exactly which, and the stats how much."""
     async with DeepgramServer() as server:
         async with connect(server, nova(**LOUD), max_unsent_seconds=1.0) as session:
             served = await server.connection()
             async with stuck(session, served):
-                for number in range(1, 151):
+                session.send_nowait(loud(1))
+                await its_turn(session)
+                for number in range(2, 151):
                     session.send_nowait(loud(number))
-                    await checkpoint()
                 assert session.stats.audio_seconds_lost == 0
             gap = await only_gap(session)
-        # The first one was on its way already when there was no room.
         kept = loud_numbers(served.audio[STUCK_SECONDS * LOUD_BYTES_PER_SECOND :])
         assert kept == [1, *range(101, 151)]
         assert gap == StreamEvent.AudioGap(start=STUCK_SECONDS + 0.02, end=STUCK_SECONDS + 2.0)
@@ -405,7 +427,7 @@ async def test_the_oldest_goes(connect: Connect) -> None:
 async def after_a_gap(
     connect: Connect, options: StreamingOptions, stuck_seconds: int, told: Iterable[dict[str, object]]
 ) -> list[AnyStreamEvent]:
-    """Lose audio behind so many seconds, and have the server tell of what follows; return the events from the gap on."""
+    """Lose audio behind so many seconds and a piece, and have the server tell of what follows; return the events from the gap on."""
 
     async def script(connection: ServerConnection) -> None:
         await connection.audio_reached(stuck_seconds + 0.5)
@@ -415,14 +437,15 @@ async def after_a_gap(
     async with DeepgramServer(script=script) as server:
         async with connect(server, options, max_unsent_seconds=1.0) as session:
             async with stuck(session, await server.connection()):
-                for _ in range(100):
+                session.send_nowait(loud(1))
+                await its_turn(session)
+                for _ in range(99):
                     session.send_nowait(loud(1))
             events = [await only_gap(session)]
             await session.finish()
             return [*events, *[event async for event in session]]
 
 
-@orders_tasks
 async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
     """All later times are where the source has them: of segments, words, and both kinds of marks; not so those before."""
     at = STUCK_SECONDS
@@ -438,8 +461,9 @@ async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
         messages.utterance_end(at + 0.5),
     ]
     gap, before, started, across, ended, *rest = await after_a_gap(connect, nova(**LOUD), STUCK_SECONDS, told)
-    lost = 1.0
-    assert gap == StreamEvent.AudioGap(start=at, end=at + lost)
+    lost = 0.98
+    assert isinstance(gap, StreamEvent.AudioGap)
+    assert (gap.start, gap.end) == pytest.approx((at + 0.02, at + 1.0))
     assert isinstance(before, StreamEvent.Transcript)
     assert (before.start, before.end) == (at - 1.0, at - 0.5)
     assert isinstance(started, StreamEvent.SpeechStarted)
@@ -455,21 +479,20 @@ async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
     assert metadata.duration == pytest.approx(at + 2.0)
 
 
-@orders_tasks
 async def test_times_of_flux_after_a_gap(connect: Connect) -> None:
     """So are the windows of turns and their words."""
     at = 8 * STUCK_SECONDS
     word = SpokenWord("b", at + 0.25, at + 0.5)
     told = [messages.turn_info("EndOfTurn", start=at + 0.25, end=at + 0.5, words=[word])]
     gap, turn, *_ = await after_a_gap(connect, flux(**LONG), at, told)
-    lost = 15.0
-    assert gap == StreamEvent.AudioGap(start=at, end=at + lost)
+    lost = 14.84
+    assert isinstance(gap, StreamEvent.AudioGap)
+    assert (gap.start, gap.end) == pytest.approx((at + 0.16, at + 15.0))
     assert isinstance(turn, StreamEvent.EndOfTurn)
     assert (turn.start, turn.end) == pytest.approx((at + 0.25 + lost, at + 0.5 + lost))
     assert turn.words[0].start == turn.start
 
 
-@orders_tasks
 async def test_opaque_audio(connect: Connect) -> None:
     """Pieces of a container stay whole, 32 kB count as a second, and nobody knows how long the gap is."""
     packets = [bytes([number]) * 8_000 for number in range(1, 21)]
@@ -478,9 +501,10 @@ async def test_opaque_audio(connect: Connect) -> None:
         async with connect(server, StreamingOptions(model="nova-3"), max_unsent_seconds=1.0) as session:
             served = await server.connection()
             async with stuck(session, served, bulk):
-                for packet in packets:
+                session.send_nowait(packets[0])
+                await its_turn(session)
+                for packet in packets[1:]:
                     session.send_nowait(packet)
-                    await checkpoint()
             assert await only_gap(session) == StreamEvent.AudioGap(start=0.0, end=None)
         assert served.audio[len(bulk) :] == b"".join([packets[0], *packets[-4:]])
         assert session.stats.audio_seconds_lost == 0
@@ -555,8 +579,8 @@ async def test_a_thread_that_comes_as_the_stream_ends(
         assert server.connections[0].audio == b""
 
 
-@pytest.mark.parametrize("call", ["finish", "finalize", "send", "leave"])
 @needs_cancellation
+@pytest.mark.parametrize("call", ["finish", "finalize", "send", "leave"])
 async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> None:
     """A call that waits until what was handed over is sent may be cancelled: all of that is sent, before the stream ends."""
     async with DeepgramServer() as server:
@@ -586,7 +610,6 @@ async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> No
         assert session.close_info.drained
 
 
-@orders_tasks
 async def test_a_finalize_that_waits_is_bounded(connect: Connect) -> None:
     """It is not sent ahead of the audio that it is to flush, and waits no longer than it was told to."""
     async with DeepgramServer() as server:
@@ -657,7 +680,6 @@ async def test_before_entering(connect: Connect) -> None:
             session.send_nowait(piece(1))
 
 
-@orders_tasks
 async def test_after_the_end(connect: Connect) -> None:
     """After finish() audio is refused, in any thread, before the server has ended the stream and after."""
 
@@ -672,7 +694,7 @@ async def test_after_the_end(connect: Connect) -> None:
         async with connect(server, nova()) as session:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.finish)
-                await checkpoint()
+                await (await server.connection()).received("CloseStream")
                 await hand_over()
             await hand_over()
         await hand_over()

@@ -438,12 +438,13 @@ async def test_nothing_is_sent_for_it(connect: Connect) -> None:
 )
 async def test_what_is_no_length(connect: Connect, seconds: Any) -> None:
     """What is no number of seconds above 0 is a ValueError, and changes nothing."""
-    async with DeepgramServer() as server, connect(server, nova()) as session:
+    async with DeepgramServer(recognizer=MarkedRecognizer) as server, connect(server, nova()) as session:
         with pytest.raises(ValueError, match="seconds must be a number above 0") as caught:
             await session.skip(seconds)
         assert repr(seconds) in str(caught.value)
-        entered = getattr(session, "_engine", session)._entered
-        assert entered.life.inbox.clock.seconds == 0.0
+        await session.send(marked(LENGTH_SECONDS))
+        await session.finish()
+        assert_at(heard([event async for event in session]), expected_words(LENGTH_SECONDS))
 
 
 @pytest.mark.parametrize("encoding", [None, "opus"])
@@ -455,20 +456,25 @@ async def test_opaque_audio(connect: Connect, encoding: str | None) -> None:
             await session.skip(1.0)
 
 
-@refuses_other_loops
 async def test_when_there_is_no_session(connect: Connect) -> None:
-    """Before it is entered, after its end, and in another event loop it is refused as send() is."""
+    """Before it is entered and after its end it is refused as send() is."""
     async with DeepgramServer() as server:
         session = connect(server, nova())
         with pytest.raises(RuntimeError, match="has not been entered"):
             await session.skip(1.0)
         async with session:
-
-            def elsewhere() -> None:
-                with pytest.raises(RuntimeError, match="another event loop"):
-                    asyncio.run(skip(session, 1.0))
-
-            await anyio.to_thread.run_sync(elsewhere)
             await session.finish()
             with pytest.raises(SessionClosed):
                 await session.skip(1.0)
+
+
+@refuses_other_loops
+async def test_in_another_event_loop(connect: Connect) -> None:
+    """There it is refused as send() is."""
+    async with DeepgramServer() as server, connect(server, nova()) as session:
+
+        async def skip() -> None:
+            with pytest.raises(RuntimeError, match="another event loop"):
+                await session.skip(1.0)
+
+        await anyio.to_thread.run_sync(lambda: asyncio.run(skip()))
