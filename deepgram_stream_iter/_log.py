@@ -1,7 +1,7 @@
 """What an operator sees: the one logger of the package, and the fields of its records.
 
 INFO      connected, reconnecting, reconnected, closed
-WARNING   audio that is lost, events that are dropped, a server that has stopped answering, a handler that raised as well
+WARNING   audio that is lost, events that are dropped, a server that has stopped answering, a handler that raised over a loss
 DEBUG     settings
 
 Each record has the fields `session` (its name), `request_id` and `attempt`. None ever has a key or a token.

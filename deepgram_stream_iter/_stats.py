@@ -36,8 +36,8 @@ class StreamStats:
     latency_seconds_max: float | None = None
     """The most that it was when a result came; None before the first."""
     audio_seconds_sent: float | None = None
-    """The audio that `send()`, `send_nowait()` and `feed()` have taken, once however often it was sent again; None for audio whose bytes are
-    not time (containers, compressed encodings)."""
+    """The audio that `send()`, `send_nowait()` and `feed()` have taken, once however often it was sent again; None for
+    audio whose bytes are not time (containers, compressed encodings)."""
     audio_seconds_finalized: float = 0.0
     """Where in the audio the last final text ends."""
     keepalives_sent: int = 0

@@ -72,6 +72,9 @@ class AudioChecks:
     def check(self, piece: Buffer, *, is_head: bool) -> None:
         """Refuse a piece of audio that is not what the request says; `is_head` for the first of a source.
 
+        A file is recognized by its first piece alone, because what came before a verdict would have to wait for it: an MP3
+        without ID3 shows nothing in a piece that is shorter than its first frame, nor a WAV its format before that is in it.
+
         :raises TypeError: for elements that are no samples of the `encoding`.
         :raises ValueError: for an array with another number of channels, the head of a file where bare samples were
             announced, and that of a WAV that contradicts.

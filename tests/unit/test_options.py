@@ -260,6 +260,7 @@ def test_options_travel(duplicate: Callable[[StreamingOptions], StreamingOptions
             for value in (0, -1.0, float("nan"))
         ),
         {"max_buffer_size": -1},
+        {"max_buffer_size": True},
         {"overflow": "block"},
         {"keepalive_seconds": 10},
         {"keepalive_seconds": float("inf")},
