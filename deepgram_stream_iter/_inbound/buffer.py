@@ -13,6 +13,7 @@ import math
 import sys
 from collections import deque
 from time import monotonic
+from types import TracebackType
 
 import anyio
 
@@ -58,6 +59,7 @@ class EventBuffer:
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
         self.error: Exception | None = None
         """With which it was closed."""
+        self._origin: TracebackType | None = None
         self._pauses_sdk = True
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
@@ -128,7 +130,7 @@ class EventBuffer:
         """
         while not self._used:
             if self._rest is not None:
-                raise self.error or EndOfEvents
+                raise self._ended()
             self._queue = None
             await self._consumers.wait()
         if self._producers:
@@ -147,7 +149,7 @@ class EventBuffer:
         :raises EndOfEvents: when there are none; where the buffer was closed with an error, that error.
         """
         if not self._used:
-            raise self.error or EndOfEvents
+            raise self._ended()
         return self.take_waiting()
 
     def stop_pausing(self) -> None:
@@ -167,10 +169,17 @@ class EventBuffer:
         rest = [self._pop() for _ in range(self._used)]
         self._rest, self._arrivals = deque(event for event, _ in rest), deque(arrived for _, arrived in rest)
         self._used, self.error = len(rest), error
+        self._origin = error.__traceback__ if error is not None else None
         self._send.close()
         self._receive.close()
         self.unbound()
         self._consumers.wake()
+
+    def _ended(self) -> Exception:
+        if self.error is None:
+            return EndOfEvents()
+        # Raised again and again, it would keep the frames of each time.
+        return self.error.with_traceback(self._origin)
 
     def _take(self) -> AnyStreamEvent:
         self._used -= 1

@@ -14,7 +14,7 @@ from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_bu
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, StreamEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError
-from deepgram_stream_iter._settings import BufferSettings
+from deepgram_stream_iter._settings import BufferSettings, Overflow
 from deepgram_stream_iter._stats import StreamStats
 from deepgram_stream_iter._sync.consumer import CrossingConsumer
 from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
@@ -144,14 +144,21 @@ class StreamSession:
         **settings: Unpack[BufferSettings],
     ) -> Subscription[AnyStreamEvent]: ...
 
-    def subscribe(self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]) -> Subscription[Any]:
+    def subscribe(
+        self,
+        *kinds: type[StreamEvent],
+        max_buffer_size: int = 256,
+        overflow: Overflow = "coalesce",
+        overflow_timeout_seconds: float = 10.0,
+    ) -> Subscription[Any]:
         """Return an independent consumer of the events from now on; see `StreamSession.subscribe`."""
         if self._running is None:
             raise RuntimeError(NOT_ENTERED)
+        settings = (max_buffer_size, overflow, overflow_timeout_seconds)
         try:
-            subscribed = self._call(self._engine.start_subscription, *kinds, **settings)
+            subscribed = self._call(self._engine.start_subscription, kinds, *settings)
         except LoopReleased:
-            subscribed = self._engine.subscribe_to_the_end(*kinds, **settings)
+            subscribed = self._engine.subscribe_to_the_end(kinds, *settings)
         return Subscription(self._running, subscribed)
 
     @property

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import traceback
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
@@ -418,3 +419,25 @@ async def test_room_in_the_tick_of_the_time_out() -> None:
         while loop.time() <= due:
             pass  # the loop is busy until both are due, and runs both in one tick
         await waiting
+
+
+async def test_the_error_of_the_end_again_and_again() -> None:
+    """Its traceback does not grow, and goes on showing where the error comes from."""
+
+    def fail() -> None:
+        raise LookupError("of a source")
+
+    shown: list[list[str]] = []
+    with a_buffer(1) as buffer:
+        try:
+            fail()
+        except LookupError as error:
+            buffer.close(error)
+        for _ in range(3):
+            with pytest.raises(LookupError) as caught:
+                await buffer.get()
+            shown.append([frame.name for frame in traceback.extract_tb(caught.value.__traceback__)])
+            with pytest.raises(LookupError):
+                buffer.take_rest()
+    assert shown[0] == shown[1] == shown[2]
+    assert shown[0][-1] == "fail"
