@@ -84,7 +84,7 @@ class CrossingConsumer(Consumer[E]):
     def _bring(self) -> None:
         """Wait for an event, and have all brought that wait."""
         with contextlib.suppress(LoopReleased):
-            self._running.call(self._bring_in_loop)
+            self._running.lease.call(self._bring_in_loop)
             return
         # The session was left, and here is the only thread that still takes events.
         if not self._buffer.is_closed:
@@ -101,7 +101,7 @@ class CrossingConsumer(Consumer[E]):
             return
         self._topped_up_at = time_now
         with contextlib.suppress(LoopReleased):
-            self._running.call_soon(self._top_up_in_loop)
+            self._running.lease.call_soon(self._top_up_in_loop)
 
     async def _bring_in_loop(self) -> None:
         if self._pending:  # topped up meanwhile

@@ -6,27 +6,25 @@ the calling thread -> `LoopLease.call` -> a task in the loop -> its result or ex
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortalProvider
 
 from deepgram_stream_iter._loop.worker import WorkerThread
+from deepgram_stream_iter._sync.waiting import wait_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _GRACE_SECONDS = 0.2
 """For calls that are under way at the end to get their answer."""
-_INTERRUPTIBLE_SECONDS = 0.5
-"""How often the main thread looks up: Python does not notice a Ctrl-C that comes just before a wait begins, and on Windows
-none that comes during it."""
 
 
 class LoopReleased(Exception):
@@ -39,8 +37,9 @@ class LoopLease:
     def __init__(self, provider: BlockingPortalProvider, on_loop_end: Callable[[], None]) -> None:
         self._provider, self._on_loop_end = provider, on_loop_end
         self._loop, self._thread_id = asyncio.get_running_loop(), threading.get_ident()
-        self._calls: set[Future[Any]] = set()  # for which a thread waits
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # Into each goes the task of a call when it has ended, for the thread that waits; or None, when the lease has.
+        self._calls: set[SimpleQueue[Any]] = set()
+        self._tasks: dict[SimpleQueue[Any], asyncio.Task[Any]] = {}
         self._is_ended = False
         self._guard = self._loop.create_task(asyncio.Event().wait(), name="deepgram_stream_iter-guard")
         self._guard.add_done_callback(self._guard_ended)
@@ -49,14 +48,10 @@ class LoopLease:
     def acquire(cls, on_loop_end: Callable[[], None]) -> LoopLease:
         """Return a lease; the first one starts the thread. `on_loop_end` is called should the loop end before the lease.
 
-        That happens in another thread, because interrupting anyio there would leave it waiting for ever.
+        To be called in a thread of its own, because interrupting anyio here would leave it waiting for ever.
         """
-        acquired = in_thread(_acquire, on_loop_end)
-        try:
-            return _result(acquired)
-        except BaseException:
-            acquired.add_done_callback(_release_late)
-            raise
+        provider = _provider
+        return provider.__enter__().call(cls, provider, on_loop_end)
 
     @property
     def is_own_thread(self) -> bool:
@@ -77,21 +72,23 @@ class LoopLease:
                 " async client are called in it. Use a sync client, whose handlers have threads of their own, or hand the"
                 " call to another thread"
             )
-        called: Future[T] = Future()
-        self._calls.add(called)  # before the lease is looked at: its end cancels all that are here
+        ended = SimpleQueue[asyncio.Task[T] | None]()
         try:
-            self.call_soon(self._begin, called, partial(function, *args, **kwargs))
-            return _result(called)
-        except concurrent.futures.CancelledError:
-            if called.cancelled():
-                raise LoopReleased from None
-            raise
+            self._calls.add(ended)  # before the lease is looked at: its end releases all that are here
+            self.call_soon(self._begin, ended, partial(function, *args, **kwargs))
+            task = wait_for(ended)
         except BaseException:
-            called.cancel()
+            with contextlib.suppress(LoopReleased):
+                self.call_soon(self._cancel, ended)
             raise
         finally:
-            self._calls.discard(called)
-            del called  # it has the exception, which has this frame
+            self._calls.discard(ended)
+        if task is None or task.cancelled():
+            raise LoopReleased
+        try:
+            return task.result()
+        finally:
+            del task  # it has the exception, which has this frame
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
         """Have the loop call a function. Takes no lock, so that a garbage collection may do it anywhere.
@@ -109,7 +106,7 @@ class LoopLease:
         """Take no more calls; let those that are under way get their answer, where there is one by now."""
         self._is_ended = True
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_GRACE_SECONDS)
+            _, late = await asyncio.wait(self._tasks.values(), timeout=_GRACE_SECONDS)
             for task in late:
                 task.cancel()
 
@@ -125,7 +122,7 @@ class LoopLease:
         self._is_ended = True
 
     def _release(self) -> None:
-        self._cancel_calls()
+        self._release_calls()
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             self._loop.call_soon_threadsafe(self._guard.cancel)
         self._provider.__exit__(None, None, None)
@@ -136,65 +133,42 @@ class LoopLease:
             return
         self._is_ended = True
         _renew(instead_of=self._provider)
-        self._cancel_calls()
+        self._release_calls()
         self._on_loop_end()
 
-    def _cancel_calls(self) -> None:
+    def _release_calls(self) -> None:
         """Release the threads that wait for a call, for the loop may end before it has even begun."""
-        for called in tuple(self._calls):
-            called.cancel()
+        for ended in tuple(self._calls):
+            ended.put(None)
 
-    def _begin(self, called: Future[T], function: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def _begin(self, ended: SimpleQueue[asyncio.Task[T] | None], function: Callable[[], Coroutine[Any, Any, T]]) -> None:
         if self._is_ended:
-            called.cancel()
-        if called.cancelled():
+            ended.put(None)
             return
-        task = self._loop.create_task(function(), name="deepgram_stream_iter-call")
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, called))
-        called.add_done_callback(partial(self._cancel, task))
+        task = self._tasks[ended] = self._loop.create_task(function(), name="deepgram_stream_iter-call")
+        task.add_done_callback(partial(self._ended, ended))
 
-    def _ended(self, called: Future[T], task: asyncio.Task[T]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            called.cancel()
-            return
-        error = task.exception()
-        if not called.set_running_or_notify_cancel():
-            return
-        if error is not None:
-            called.set_exception(error)
-        else:
-            called.set_result(task.result())
+    def _ended(self, ended: SimpleQueue[asyncio.Task[T] | None], task: asyncio.Task[T]) -> None:
+        del self._tasks[ended]
+        if not task.cancelled():
+            task.exception()  # it is raised where somebody still waits for it
+        ended.put(task)
 
-    def _cancel(self, task: asyncio.Task[Any], called: Future[Any]) -> None:
-        if called.cancelled() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(task.cancel)
+    def _cancel(self, ended: SimpleQueue[Any]) -> None:
+        if ended in self._tasks:
+            self._tasks[ended].cancel()
 
 
 def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
     """Call a function in a thread of its own, for which Python does not wait when it exits."""
     worker = WorkerThread("deepgram_stream_iter-sync")
-    worker.start()
     called = worker.submit(partial(function, *args, **kwargs))
     worker.end()
+    worker.start()  # last, so that a Ctrl-C here leaves no thread that waits for a call
     return called
 
 
-def _result(called: Future[T]) -> T:
-    if threading.current_thread() is threading.main_thread():
-        while not called.done():
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                called.exception(_INTERRUPTIBLE_SECONDS)
-    return called.result()
-
-
 _provider = BlockingPortalProvider()
-
-
-def _acquire(on_loop_end: Callable[[], None]) -> LoopLease:
-    provider = _provider
-    return provider.__enter__().call(LoopLease, provider, on_loop_end)
 
 
 def _renew(*, instead_of: BlockingPortalProvider) -> None:
@@ -202,11 +176,6 @@ def _renew(*, instead_of: BlockingPortalProvider) -> None:
     global _provider  # noqa: PLW0603  (there is one for the process)
     if _provider is instead_of:
         _provider = BlockingPortalProvider()
-
-
-def _release_late(acquired: Future[LoopLease]) -> None:
-    if acquired.exception() is None:
-        acquired.result().release()
 
 
 if hasattr(os, "register_at_fork"):

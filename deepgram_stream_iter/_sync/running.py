@@ -12,14 +12,12 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from queue import SimpleQueue
+from typing import Any
 
-from deepgram_stream_iter._sync.engine import Engine
-from deepgram_stream_iter._sync.loop_thread import LoopLease, LoopReleased
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
+from deepgram_stream_iter._sync.loop_thread import LoopLease, LoopReleased, in_thread
+from deepgram_stream_iter._sync.waiting import Mark, wait_for
 
 _AT_ONCE_SECONDS = 2.0
 """The longest that leaving waits for a session that is closed at once; that goes on all the same."""
@@ -34,27 +32,31 @@ class Running:
         self._engine = engine
         self._opening: asyncio.Task[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._closed = threading.Event()
+        self._closed = Mark()
         self._releasing: threading.Thread | None = None
         self.is_left = False
-        self._lease = LoopLease.acquire(self._note_closed)
+        self._lease: LoopLease | None = None
+
+    @property
+    def lease(self) -> LoopLease:
+        """The lease of the loop, by which the session is called.
+
+        :raises RuntimeError: before there is one.
+        """
+        if self._lease is None:
+            raise RuntimeError(NOT_ENTERED)
+        return self._lease
 
     def open(self) -> None:
         """Open the session; whatever interrupts that closes it."""
         try:
-            self._lease.call(self._open)
-        except BaseException:
+            self._wait_for_lease()
+            self.lease.call(self._open)
+        except BaseException as error:
             self._leave_at_once()
+            if isinstance(error, LoopReleased):  # by another thread, or by a function that has ended the loop
+                raise self.ended() from None
             raise
-        _open.add(self)
-
-    def call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call in the loop, see `LoopLease.call`."""
-        return self._lease.call(function, *args, **kwargs)
-
-    def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call in the loop, see `LoopLease.call_soon`."""
-        self._lease.call_soon(function, *arguments)
 
     def ended(self) -> Exception:
         """Return why nothing can be asked any more."""
@@ -63,7 +65,7 @@ class Running:
     def leave(self, *, is_orderly: bool) -> None:
         """Close the session, in order or at once, and release the loop; does nothing when that was done before."""
         try:
-            if is_orderly:
+            if is_orderly and self._lease is not None:
                 self._lease.call(self._engine.aclose)
         except LoopReleased:
             pass  # another thread has left it meanwhile
@@ -73,8 +75,9 @@ class Running:
     def drop(self) -> None:
         """Close the session at once, and wait for nothing. Takes no lock, see `LoopLease.call_soon`."""
         self.is_left = True
-        with contextlib.suppress(LoopReleased):
-            self._lease.call_soon(self._begin_closing)
+        if self._lease is not None:  # else `_acquire` sees that it is left
+            with contextlib.suppress(LoopReleased):
+                self._lease.call_soon(self._begin_closing)
 
     def wait_closed(self, timeout_seconds: float) -> None:
         """Wait until nothing is open any more, but not for ever."""
@@ -83,19 +86,42 @@ class Running:
     def disown(self) -> None:
         """Leave the session to the process that it belongs to."""
         self.is_left = True
-        self._lease.abandon()
+        if self._lease is not None:
+            self._lease.abandon()
+
+    def _wait_for_lease(self) -> None:
+        acquired = SimpleQueue[BaseException | None]()
+        in_thread(self._acquire, acquired)
+        error = wait_for(acquired)
+        if error is not None:
+            raise error
+
+    def _acquire(self, acquired: SimpleQueue[BaseException | None]) -> None:
+        _open.add(self)
+        try:
+            self._lease = LoopLease.acquire(self._note_closed)
+        except BaseException as error:  # noqa: BLE001  (it is raised by whoever waits)
+            self._note_closed()
+            acquired.put(error)
+            return
+        if self.is_left:  # whoever waited was interrupted
+            self.drop()
+        acquired.put(None)
 
     def _leave_at_once(self) -> None:
         self.drop()
-        if self._lease.is_own_thread:
+        if self._lease is not None and self._lease.is_own_thread:
             return
-        self._closed.wait(_AT_ONCE_SECONDS)
+        if self in _open:
+            self._closed.wait(_AT_ONCE_SECONDS)
         if self._releasing is not None:
             self._releasing.join(_RELEASE_SECONDS)
 
     # In the loop
 
     async def _open(self) -> None:
+        if self.is_left:
+            raise LoopReleased
         self._opening = asyncio.current_task()
         await self._engine.open()
 
@@ -108,11 +134,11 @@ class Running:
         if self._opening is not None:  # one that was interrupted closes what it has opened
             await asyncio.wait({self._opening})
         await self._engine.close_at_once()
-        await self._lease.settle()
+        await self.lease.settle()
 
     def _release(self, closing: asyncio.Task[None]) -> None:
         with contextlib.suppress(RuntimeError):  # no thread can be started any more: Python is exiting
-            self._releasing = self._lease.release()
+            self._releasing = self.lease.release()
         self._note_closed()
         if not closing.cancelled():
             closing.result()  # a bug of ours, for the loop to report

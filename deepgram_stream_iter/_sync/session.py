@@ -287,4 +287,4 @@ class StreamSession:
     def _call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._running is None:
             raise RuntimeError(NOT_ENTERED)
-        return self._running.call(function, *args, **kwargs)
+        return self._running.lease.call(function, *args, **kwargs)

@@ -59,7 +59,7 @@ class Subscription(Generic[T]):
     def close(self) -> None:
         """Get no more events; those that wait can still be iterated. May be called again."""
         with contextlib.suppress(LoopReleased):  # then there are no more events
-            self._running.call_soon(self._subscribed.close)
+            self._running.lease.call_soon(self._subscribed.close)
 
     def _next_utterance(self) -> Utterance:
         return self._consumer.next_utterance_here()  # keeps the subscription alive as long as the iterator

@@ -72,6 +72,32 @@ def interrupted(*_):
     say("interrupted")
     raise KeyboardInterrupt
 
+
+def interrupts(call, within="", step=1):
+    # Call again and again, interrupted where a Ctrl-C may do it: a line or return later each time, until it gets through.
+    for number in range(1, 2000, step):
+        lines = number
+
+        def trace(frame, what, _):
+            nonlocal lines
+            if not frame.f_globals.get("__name__", "").startswith(within):
+                return None
+            lines -= what in ("line", "return")
+            if not lines:
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            call()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        if lines > 0:
+            return
+        yield
+
 """
 SCRIPT = [messages.results("one", is_final=True)]
 
@@ -265,6 +291,23 @@ async def test_interrupted_and_iterated_on(kind: str) -> None:
     assert (code, err) == (0, "")
 
 
+async def test_interrupted_at_any_line(kind: str) -> None:
+    """Wherever in a call a Ctrl-C comes, the loop of all sessions goes on, for this session and another one."""
+    body = """
+        other = session().open()
+        with session() as s:
+            for _ in interrupts(s.keep_alive):
+                other.keep_alive()
+            s.keep_alive()
+            other.close()
+            s.finish()
+        say(left())
+    """
+    async with DeepgramServer(script=SCRIPT) as server, running(server, kind, body) as program:
+        code, out, err = await program.ends()
+    assert (code, out.strip()) == (0, "[]"), err
+
+
 async def test_interrupted_while_leaving(kind: str) -> None:
     """A Ctrl-C while the exit waits for a server that says nothing closes at once."""
     body = """
@@ -325,6 +368,28 @@ async def test_interrupted_while_entering(kind: str) -> None:
             code, _, err = await program.ends()
     assert code == 0
     assert "Traceback" not in err  # SDK 3 and 4 say that they could not start
+
+
+async def test_interrupted_at_any_line_of_entering(kind: str) -> None:
+    """Wherever in the entering a Ctrl-C comes, it leaves no thread and no connection behind."""
+    body = """
+        def enter():
+            s = session()
+            s.open()
+            sys.settrace(None)
+
+        for _ in interrupts(enter, within="deepgram_stream_iter._sync", step=2):
+            pass
+        gc.collect()
+        left()  # what was interrupted is closed in the background
+        say(left())
+    """
+    async with DeepgramServer() as server, running(server, kind, body) as program:
+        await program.said("[]")
+        code, _, _ = await program.ends()
+        for connection in server.connections:
+            await is_closed(connection)
+    assert code == 0
 
 
 # Left open
