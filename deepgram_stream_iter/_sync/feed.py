@@ -23,7 +23,7 @@ class Feed:
     def wait(self) -> None:
         """Wait until the source is through, and all of it is sent; raises as the async one does."""
         with contextlib.suppress(LoopReleased):
-            self._running.call(self._fed.wait)
+            self._running.lease.call(self._fed.wait)
             return
         # The session was left, and the source has ended by then.
         source = self._fed._source  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (of what it stands for)

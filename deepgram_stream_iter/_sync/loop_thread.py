@@ -141,7 +141,9 @@ class LoopLease:
         for ended in tuple(self._calls):
             ended.put(None)
 
-    def _begin(self, ended: SimpleQueue[asyncio.Task[T] | None], function: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def _begin(
+        self, ended: SimpleQueue[asyncio.Task[T] | None], function: Callable[[], Coroutine[Any, Any, T]]
+    ) -> None:
         if self._is_ended:
             ended.put(None)
             return
