@@ -106,6 +106,12 @@ def final_text(event: AnyStreamEvent) -> str:
             return ""
 
 
+async def arrived(session: StreamSession, count: int) -> None:
+    """Wait until so many events have arrived, handed out or not."""
+    while session.stats.events < count:  # noqa: ASYNC110  (nobody tells)
+        await asyncio.sleep(0.001)
+
+
 async def ended(session: StreamSession) -> None:
     """Wait until a session has ended, as who is not told of its error."""
     while session.close_info is None:  # noqa: ASYNC110  (nobody tells)

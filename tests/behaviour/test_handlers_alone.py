@@ -20,6 +20,7 @@ from conftest import (
     LateWord,
     LegacyEvents,
     any_client,
+    arrived,
     emitter_only,
     flux,
     needs_cancellation,
@@ -468,8 +469,7 @@ async def test_on_connection_of_a_live_connection(kind: str, *, listens: bool) -
                 start = connection.start_listening
                 listening = asyncio.ensure_future(start() if kind == "async" else in_thread(start))
             await (await server.connection()).send(final("one"))
-            while not session.stats.events:  # noqa: ASYNC110  (nobody tells)
-                await anyio.sleep(0.001)
+            await arrived(session, 1)
             await (await server.connection()).close(1000)
             await session.wait_closed()
         if listening is not None:

@@ -7,18 +7,12 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import FRAME, Connect, flux, nova
+from conftest import FRAME, Connect, arrived, flux, nova
 
-from deepgram_stream_iter import Reconnect, StreamSession, StreamStats
+from deepgram_stream_iter import Reconnect, StreamStats
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, messages
 
 SECOND = bytes(32_000)
-
-
-async def arrived(session: StreamSession, count: int) -> None:
-    """Wait until so many events have arrived, handed out or not."""
-    while session.stats.events < count:  # noqa: ASYNC110  (nobody tells)
-        await anyio.sleep(0.001)
 
 
 async def test_how_long_connecting_took(connect: Connect) -> None:

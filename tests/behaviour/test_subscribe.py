@@ -15,6 +15,7 @@ from conftest import (
     FRAME,
     Connect,
     any_client,
+    arrived,
     flux,
     looks_inside,
     needs_cancellation,
@@ -48,12 +49,6 @@ async def say(server: DeepgramServer, *said: Mapping[str, object]) -> None:
     connection = await server.connection()
     for message in said:
         await connection.send(message)
-
-
-async def arrived(session: StreamSession, count: int) -> None:
-    """Wait until so many events have arrived, handed out or not."""
-    while session.stats.events < count:  # noqa: ASYNC110  (nobody tells)
-        await anyio.sleep(0.001)
 
 
 async def has_subscribers(session: StreamSession, count: int) -> None:
