@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deepgram_stream_iter._events.kinds import AnyStreamEvent
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from deepgram_stream_iter._sync.running import Running
 
 E = TypeVar("E")
+T = TypeVar("T")
 
 _TOP_UP_SECONDS = 0.05
 """How often a slow consumer makes room in a full buffer: it must not look like none within `overflow_timeout_seconds`."""
@@ -37,7 +39,8 @@ class CrossingConsumer(Consumer[E]):
         self._running = running
         # Where the loop puts events: one that were the result of a call would be lost with a call that is interrupted.
         self._pending: deque[E] = deque()
-        self._one_thread = threading.Lock()
+        # Under one key the thread that takes events. No lock, because an interrupt may leave a lock held.
+        self._taking: dict[str, int] = {}
         self._topped_up_at = 0.0
 
     @property
@@ -47,14 +50,31 @@ class CrossingConsumer(Consumer[E]):
 
     def next_here(self) -> E:
         """Return the next event; raises as `next()` does."""
+        return self._alone(self._next_event)
+
+    def next_utterance_here(self) -> Utterance:
+        """Return the next utterance; raises as `next_utterance()` does."""
+        return self._alone(self._next_utterance)
+
+    def _alone(self, take: Callable[[], T]) -> T:
+        """Take events in one thread at a time; one that was interrupted here, wherever, may come back."""
+        thread = threading.get_ident()
+        try:
+            if self._taking.setdefault("thread", thread) != thread:
+                raise RuntimeError("another thread is iterating this already: subscribe() for one consumer more")
+            return take()
+        finally:
+            if self._taking.get("thread") == thread:
+                self._taking.clear()
+
+    def _next_event(self) -> E:
         try:
             return self._next_pending()
         except Exception as error:
             self._entered.note(error)
             raise
 
-    def next_utterance_here(self) -> Utterance:
-        """Return the next utterance; raises as `next_utterance()` does."""
+    def _next_utterance(self) -> Utterance:
         while True:
             try:
                 self._next_pending()
@@ -68,18 +88,13 @@ class CrossingConsumer(Consumer[E]):
                 return utterance
 
     def _next_pending(self) -> E:
-        if not self._one_thread.acquire(blocking=False):
-            raise RuntimeError("another thread is iterating this already: subscribe() for one consumer more")
-        try:
-            if not self._pending:
-                self._bring()
-            elif self._buffer.size >= self._buffer.max_size:
-                self._top_up()
-            event = self._pending.popleft()
-            self._position.advance(cast("AnyStreamEvent", event))
-            return event
-        finally:
-            self._one_thread.release()
+        if not self._pending:
+            self._bring()
+        elif self._buffer.size >= self._buffer.max_size:
+            self._top_up()
+        event = self._pending[0]
+        self._position.advance(cast("AnyStreamEvent", event))
+        return self._pending.popleft()  # last, so that an interrupt before does not lose it
 
     def _bring(self) -> None:
         """Wait for an event, and have all brought that wait."""

@@ -308,6 +308,30 @@ async def test_interrupted_at_any_line(kind: str) -> None:
     assert (code, out.strip()) == (0, "[]"), err
 
 
+async def test_iterated_on_after_an_interrupt_at_any_line(kind: str) -> None:
+    """Wherever in the iteration a Ctrl-C comes, the same thread may iterate on, and another one after it."""
+    body = """
+        def read(iterator):
+            got.append(next(iterator))
+
+        got = []
+        with session(max_buffer_size=5000) as s:
+            for iterator in (s, s.utterances()):
+                for _ in interrupts(lambda: read(iterator), within="deepgram_stream_iter._sync"):
+                    before = len(got)
+                    read(iterator)
+                    thread = threading.Thread(target=read, args=(iterator,))
+                    thread.start()
+                    thread.join()
+                    assert len(got) == before + 2
+        say(left())
+    """
+    script = [messages.results("one", start=float(n), is_final=True, speech_final=True) for n in range(1000)]
+    async with DeepgramServer(script=script) as server, running(server, kind, body) as program:
+        code, out, err = await program.ends()
+    assert (code, out.strip()) == (0, "[]"), err
+
+
 async def test_interrupted_while_leaving(kind: str) -> None:
     """A Ctrl-C while the exit waits for a server that says nothing closes at once."""
     body = """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -243,6 +244,42 @@ async def test_two_threads_iterate(kind: str) -> None:
 
         server._script = script
         assert await threaded(program) == WORDS
+
+
+async def test_two_threads_iterate_utterances(kind: str) -> None:
+    """Two threads that take turns lose no utterance and double none: the event and what it completes are taken in one."""
+    count = 600
+    script = [
+        messages.results(f"w{number}", start=float(number), is_final=True, speech_final=True)
+        for number in range(count)
+    ]
+    async with DeepgramServer(script=script) as server:
+
+        def program() -> None:
+            with make(server, kind, nova(), max_buffer_size=2 * count) as session:
+                session.finish()
+
+                def iterate() -> None:
+                    utterances = session.utterances()
+                    while True:
+                        try:
+                            got.append(next(utterances).text)
+                        except StopIteration:
+                            return
+                        except RuntimeError:  # the other one is at it
+                            time.sleep(0)  # lets it run
+
+                got: list[str] = []
+                interval = sys.getswitchinterval()
+                sys.setswitchinterval(1e-6)
+                try:
+                    for each in [started(iterate) for _ in range(2)]:
+                        each.result(BOUND_SECONDS)
+                finally:
+                    sys.setswitchinterval(interval)
+                assert sorted(got) == sorted(f"w{number}" for number in range(count))
+
+        await threaded(program)
 
 
 # Sending
