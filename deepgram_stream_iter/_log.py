@@ -1,7 +1,7 @@
 """What an operator sees: the one logger of the package, and the fields of its records.
 
 INFO      connected, reconnecting, reconnected, closed
-WARNING   audio that is lost, events that are dropped, a server that has stopped answering
+WARNING   audio that is lost, events that are dropped, a server that has stopped answering, a handler that raised over a loss
 DEBUG     settings
 
 Each record has the fields `session` (its name), `request_id` and `attempt`. None ever has a key or a token.
@@ -38,16 +38,12 @@ class Log:
         """Log what costs words, or may."""
         self._log(logging.WARNING, text, *values)
 
-    def error(self, text: str, cause: Exception) -> None:
-        """Log a failure that nobody else tells."""
-        self._log(logging.ERROR, text, cause=cause)
-
-    def _log(self, level: int, text: str, *values: object, cause: Exception | None = None) -> None:
+    def _log(self, level: int, text: str, *values: object) -> None:
         if not _logger.isEnabledFor(level):
             return
         extra = {"session": self._name, "request_id": self.request_id, "attempt": self.attempt}
         text = text % values if values else text
-        _logger.log(level, "%s: %s", self._name, text, extra=extra, exc_info=cause)
+        _logger.log(level, "%s: %s", self._name, text, extra=extra)
 
 
 def because_of(error: Exception | None) -> str:

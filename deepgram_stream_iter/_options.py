@@ -26,7 +26,6 @@ _V1_ONLY = frozenset(
 )
 _V2_ONLY = frozenset({"eager_eot_threshold", "eot_threshold", "eot_timeout_ms"})
 _SECRET = frozenset({"authorization", "request_options"})
-_SDK_ONLY = frozenset({"authorization", "request_options", "extra"})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -115,10 +114,6 @@ class StreamingOptions:
                     f"/{self.endpoint}/listen, where the model {self.model!r} is served, has no option {name!r}."
                     f" If Deepgram has added it since, pass it as extra={{{name!r}: ...}}."
                 )
-        if isinstance(self.extra, Mapping) and (wrong := _SECRET & self.extra.keys()):
-            raise ValueError(
-                f"{', '.join(sorted(wrong))} is no query parameter: pass it as an option of its own"
-            )
         check_form(self.encoding, self.sample_rate, self.channels, self.endpoint, self.query())
 
     def __repr__(self) -> str:
@@ -134,12 +129,7 @@ class StreamingOptions:
 
     def query(self) -> dict[str, str | list[str]]:
         """Return the query parameters as they travel."""
-        query = {name: wire(value) for name, value in self._given().items() if name not in _SDK_ONLY}
-        if isinstance(self.extra, Mapping):
-            query.update({name: wire(value) for name, value in self.extra.items() if value is not None})
-        elif self.extra is not None:
-            query["extra"] = wire(self.extra)
-        return query
+        return query_of({name: value for name, value in self._given().items() if name not in _SECRET})
 
     def headers(self) -> dict[str, str] | None:
         """Return the headers beside those that the client sends, for an SDK whose `start()` takes them."""
@@ -185,9 +175,27 @@ def check_authorization(value: object) -> str:
     return value
 
 
-def wire(value: object) -> str | list[str]:
+def query_of(options: Mapping[str, object]) -> dict[str, str | list[str]]:
+    """Return options as they travel, None left out; a mapping as `extra` adds options to them, unchecked.
+
+    :raises TypeError: for a mapping anywhere else.
+    :raises ValueError: for what is no query parameter in `extra`.
+    """
+    query = {name: _wire(value) for name, value in options.items() if value is not None and name != "extra"}
+    extra = options.get("extra")
+    if not isinstance(extra, Mapping):
+        return query if extra is None else {**query, "extra": _wire(extra)}
+    further = cast("Mapping[str, object]", extra)
+    if wrong := _SECRET & further.keys():
+        raise ValueError(f"{', '.join(sorted(wrong))} is no query parameter: pass it as an option of its own")
+    return {**query, **{name: _wire(value) for name, value in further.items() if value is not None}}
+
+
+def _wire(value: object) -> str | list[str]:
+    if isinstance(value, Mapping):
+        raise TypeError("an option is one value or several, not a mapping: its values would be lost")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        return [str(wire(item)) for item in cast("Iterable[object]", value)]
+        return [str(_wire(item)) for item in cast("Iterable[object]", value)]
     return str(value)

@@ -119,7 +119,7 @@ def check_buffer(max_size: object, overflow: object, *, least: int = 1) -> None:
 
     :raises ValueError: with the name of the setting.
     """
-    if not isinstance(max_size, int) or max_size < least:
+    if not isinstance(max_size, int) or isinstance(max_size, bool) or max_size < least:
         raise ValueError(f"max_buffer_size must be a whole number of at least {least}, not {max_size!r}")
     if overflow not in get_args(Overflow):
         raise ValueError(f"overflow must be one of {get_args(Overflow)}, not {overflow!r}")

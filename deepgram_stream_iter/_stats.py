@@ -11,7 +11,7 @@ from deepgram_stream_iter._events.plain import checked, from_plain, to_plain
 
 @dataclass(frozen=True, kw_only=True)
 class StreamStats:
-    """What a session has done so far."""
+    """What a session has done so far, for all its consumers: its own iteration and its subscriptions."""
 
     connect_seconds: float = 0.0
     """How long it took to make the connection, the last one where there were several."""
@@ -24,10 +24,11 @@ class StreamStats:
     dropped: int = 0
     """Events of any kind dropped from a full buffer (`overflow="drop_oldest"`)."""
     buffered: int = 0
-    """Events that wait for the consumer now."""
+    """Events that wait for their consumer now, in the fullest buffer."""
     buffered_max: int = 0
+    """The most that it was."""
     wait_seconds_p50: float = 0.0
-    """How long events waited for the consumer: the median of the last 128 handed out."""
+    """How long events waited for their consumer: the median of the last 128 handed out."""
     wait_seconds_max: float = 0.0
     latency_seconds: float | None = None
     """How far the transcript is behind the audio, now, as Deepgram measures it: where the audio is, less where the last
@@ -35,8 +36,8 @@ class StreamStats:
     latency_seconds_max: float | None = None
     """The most that it was when a result came; None before the first."""
     audio_seconds_sent: float | None = None
-    """The audio that `send()`, `send_nowait()` and `feed()` have taken, once however often it was sent again; None for audio whose bytes are
-    not time (containers, compressed encodings)."""
+    """The audio that `send()`, `send_nowait()` and `feed()` have taken, once however often it was sent again; None for
+    audio whose bytes are not time (containers, compressed encodings)."""
     audio_seconds_finalized: float = 0.0
     """Where in the audio the last final text ends."""
     keepalives_sent: int = 0
@@ -53,7 +54,9 @@ class StreamStats:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, object]) -> StreamStats:
-        """Return the stats that `to_dict()` wrote; what is missing or of a wrong type is 0, or None where nobody knows it.
+        """Return the stats that `to_dict()` wrote, their times rounded.
+
+        What is missing or of a wrong type is 0, or None where nobody knows it.
 
         :raises TypeError: for what is not a mapping.
         """

@@ -13,7 +13,8 @@ from deepgram_stream_iter._adapters._protocol import Adapter, Connector, LiveCon
 from deepgram_stream_iter._adapters.emitter import EmitterAdapter
 from deepgram_stream_iter._adapters.failures import authorization_error, connect_error
 from deepgram_stream_iter._adapters.legacy import LegacyAdapter
-from deepgram_stream_iter._options import StreamingOptions, check_authorization, wire
+from deepgram_stream_iter._audio.documented import check_form
+from deepgram_stream_iter._options import StreamingOptions, check_authorization, query_of
 from deepgram_stream_iter._settings import Settings
 
 
@@ -244,8 +245,11 @@ def _given(options: object) -> StreamingOptions | dict[str, str | list[str]] | N
             "options must be StreamingOptions, a mapping of the same names, or the LiveOptions of SDK 3 and 4, not"
             f" {type(options).__name__}"
         )
-    parameters = cast("dict[str, object]", to_dict())
-    return {name: wire(value) for name, value in parameters.items() if value is not None}
+    parameters = cast("dict[str, Any]", to_dict())
+    query = query_of(parameters)
+    encoding, sample_rate, channels = map(parameters.get, ("encoding", "sample_rate", "channels"))
+    check_form(encoding, sample_rate, channels, "v1", query)
+    return query
 
 
 def _started_with(

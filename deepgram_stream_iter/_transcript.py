@@ -69,9 +69,9 @@ class Utterance:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, object]) -> Utterance:
-        """Return the utterance that `to_dict()` wrote; what is missing or of a wrong type is empty, and None for a number.
+        """Return the utterance that `to_dict()` wrote, its times rounded.
 
-        `confirmed` is then False.
+        What is missing or of a wrong type is empty, and None for a number; `confirmed` is then False.
 
         :raises TypeError: for what is not a mapping.
         """

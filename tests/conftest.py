@@ -43,6 +43,8 @@ TOO_STRICT = (
     "SDK 5.0 stops listening over messages with types or fields that came after it, Flux's words among them"
 )
 
+IN_MATRIX_ONLY = {"test_faults.py", "test_ahead_of_the_clock.py"}
+"""They take a third of the time of all tests of sync sessions, so these run them where the matrix says SYNC_SESSIONS."""
 only_async = pytest.mark.async_sessions_only
 needs_cancellation = only_async(
     reason="a call that blocks a thread cannot be cancelled; what interrupts it is tested in test_sync_leaving.py"
@@ -102,6 +104,12 @@ def final_text(event: AnyStreamEvent) -> str:
             return event.transcript
         case _:
             return ""
+
+
+async def arrived(session: StreamSession, count: int) -> None:
+    """Wait until so many events have arrived, handed out or not."""
+    while session.stats.events < count:  # noqa: ASYNC110  (nobody tells)
+        await asyncio.sleep(0.001)
 
 
 async def ended(session: StreamSession) -> None:
@@ -197,14 +205,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     if "session_kind" not in metafunc.fixturenames:
         return
-    if "connect" not in metafunc.fixturenames or metafunc.definition.get_closest_marker(
-        "async_sessions_only"
+    has_mark = metafunc.definition.get_closest_marker
+    is_left_out = metafunc.definition.path.name in IN_MATRIX_ONLY and "SYNC_SESSIONS" not in os.environ
+    kinds = ["async"] if has_mark("async_client_only") else ["async", "sync"]
+    if "connect" in metafunc.fixturenames and not (
+        has_mark("async_client_only") or has_mark("async_sessions_only") or is_left_out
     ):
-        kinds = ["async", "sync"]
-    elif metafunc.definition.get_closest_marker("async_client_only"):
-        kinds = ["async"]
-    else:
-        kinds = ["async", "sync", "sync-session"]
+        kinds.append("sync-session")
     metafunc.parametrize("session_kind", kinds, indirect=True)
 
 

@@ -45,6 +45,13 @@ class Blocking(Generic[T]):
             raise StopAsyncIteration from None
 
 
+class Done:
+    """What may be awaited, and need not be."""
+
+    def __await__(self) -> Generator[None]:
+        yield from ()
+
+
 class Session(Blocking[Any]):
     """The sync session as an async one; what cannot block is its own: `close_info`, `stats`, `send_nowait()`."""
 
@@ -98,9 +105,10 @@ class Session(Blocking[Any]):
         """Iterate utterances."""
         return Blocking(self._session.utterances())
 
-    async def skip(self, seconds: float) -> None:
-        """Leave audio out."""
-        await blocking(self._session.skip, seconds)
+    def skip(self, seconds: float) -> Done:
+        """Leave audio out, which waits for nothing."""
+        self._session.skip(seconds)
+        return Done()
 
     async def finalize(self, *args: Any, **settings: Any) -> Any:
         """Flush."""

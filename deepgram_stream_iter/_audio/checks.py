@@ -7,7 +7,7 @@ import wave
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deepgram_stream_iter._audio.format import SAMPLE_WIDTHS
+from deepgram_stream_iter._audio.format import SAMPLE_WIDTHS, flat
 from deepgram_stream_iter._audio.heads import HEAD_SIZE, file_kind, wav_format
 from deepgram_stream_iter._audio.sources import is_buffer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _KINDS = {
-    **dict.fromkeys("hilqn", "int"),
+    **dict.fromkeys("bhilqn", "int"),
     **dict.fromkeys("HILQN", "uint"),
     **dict.fromkeys("efdg", "float"),
 }
@@ -44,6 +44,7 @@ _TO_FLOAT32 = {
 }
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 _LINEAR16_BITS = 16
+_ROWS_AND_COLUMNS = 2
 _FLUX_FILES = ("WAV", "Ogg", "WebM")
 """See https://developers.deepgram.com/docs/encoding, as of 2026-11-21."""
 
@@ -71,23 +72,29 @@ class AudioChecks:
     def check(self, piece: Buffer, *, is_head: bool) -> None:
         """Refuse a piece of audio that is not what the request says; `is_head` for the first of a source.
 
+        A file is recognized by its first piece alone, because what came before a verdict would have to wait for it: an MP3
+        without ID3 shows nothing in a piece that is shorter than its first frame, nor a WAV its format before that is in it.
+
         :raises TypeError: for elements that are no samples of the `encoding`.
-        :raises ValueError: for the head of a file where bare samples were announced, and of a WAV that contradicts.
+        :raises ValueError: for an array with another number of channels, the head of a file where bare samples were
+            announced, and that of a WAV that contradicts.
         """
         if not self._is_known:
             return
         if not isinstance(piece, bytes):
-            self._check_elements(memoryview(piece))
-        if is_head:
             view = memoryview(piece)
-            self._check_head(bytes(view.cast("B")[:HEAD_SIZE] if view.c_contiguous else view)[:HEAD_SIZE])
+            self._check_elements(view)
+            self._check_channels(view)
+        if is_head:
+            self._check_head(bytes(flat(piece)[:HEAD_SIZE]))
 
     def _check_elements(self, view: memoryview) -> None:
-        if view.itemsize == 1:
-            return
+        code = view.format.lstrip("@=<>!")
+        if view.itemsize == 1 and not (code in ("b", "?") and self._encoding in _MEANT):
+            return  # bytes of anything
         order = view.format[0] if view.format[0] in "<>!" else _NATIVE
-        kind = _KINDS.get(view.format.lstrip("@=<>!"))
-        element = f"{kind}{8 * view.itemsize}" if kind else repr(view.format)
+        kind = _KINDS.get(code)
+        element = f"{kind}{8 * view.itemsize}" if kind else "bool" if code == "?" else repr(view.format)
         is_swapped = kind is not None and order != "<"
         if is_swapped or element not in _ELEMENTS[self._endpoint].get(self._encoding, ()):
             wanted = f"encoding={self._encoding!r}" if self._encoding else "an `encoding`"
@@ -95,6 +102,25 @@ class AudioChecks:
                 f"a buffer of {'big-endian ' * is_swapped}{element} is not what {wanted} says{_MEANT.get(self._encoding, '')}:"
                 f" {_advice(element, self._encoding, is_swapped=is_swapped)}. bytes(audio) is sent unchecked."
             )
+
+    def _check_channels(self, view: memoryview) -> None:
+        """Refuse an array with a column for each channel, as audio libraries return it, that has more or fewer of them."""
+        shape = view.shape or ()
+        if len(shape) != _ROWS_AND_COLUMNS or view.itemsize != SAMPLE_WIDTHS.get(self._encoding):
+            return
+        rows, columns = shape
+        said = str(self._query.get("channels", 1))
+        if not view.nbytes or str(columns) == said or (said == "1" and rows == 1):
+            return
+        instead = f"connect with channels={columns}" + ", or send one of them, samples[:, 0]" * (said == "1")
+        if str(rows) == said:
+            instead = "it has a row for each channel, so send samples.T"
+        elif self._endpoint == "v2":
+            instead = "Flux takes one channel, so mix them, or send one of them, samples[:, 0]"
+        raise ValueError(
+            f"an array of shape ({rows}, {columns}) has {columns} channel{'s' * (columns > 1)}, and the options say {said}:"
+            f" {instead}. bytes(audio) is sent unchecked."
+        )
 
     def _check_head(self, head: bytes) -> None:
         kind = file_kind(head)

@@ -46,6 +46,13 @@ class RawFormat:
         return round(seconds * self.sample_rate) * self.block_size
 
 
+def flat(piece: Buffer) -> memoryview:
+    """Return a piece as bytes in a row, without a copy where that can be."""
+    view = memoryview(piece)
+    # One channel of an array, say, is not contiguous; and Python casts no array that is empty in one of several dimensions.
+    return view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
+
+
 class FrameCutter:
     """Cuts pieces of audio into frames of at most `frame_ms`, at sample boundaries of the whole stream."""
 
@@ -66,9 +73,7 @@ class FrameCutter:
         return self._cut(piece)
 
     def _cut(self, piece: Buffer) -> Iterator[bytes]:
-        view = memoryview(piece)
-        # One channel of an array, say, is not contiguous.
-        view = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
+        view = flat(piece)
         begin = 0
         while begin < len(view):
             end = min(len(view), begin + self._room)

@@ -50,22 +50,23 @@ class Closing:
     ) -> End:
         """Return the end of a connection, made from its close frame and what the SDK reported."""
         code, reason = frame
-        if cause is not None and came_from_a_handler(cause):
-            text = (
-                f"a handler of the application raised {type(cause).__name__}, and the SDK stopped listening"
-            )
+        handlers = cause if cause is not None and came_from_a_handler(cause) else None
+        if handlers is not None:
+            text = f"a handler of the application raised {type(handlers).__name__}, and the SDK stopped listening"
             # Any other code shows that the stream was lost before, unless nothing was to come any more.
             if code in (None, NORMAL) or self.answer == "metadata":
                 error = CallbackError(text)
-                error.__cause__ = cause
+                error.__cause__ = handlers
                 return End(error)
-            self._log.error(text, cause)
-            cause = None
+            self._log.warning("%s", text)
+            cause = None  # its text, which may show a key, belongs into no text of ours
         # Any other code shows that the failure is the loss of the socket, which after Metadata costs nothing.
         has_sdk_failed = is_failure(cause) and (code in (None, NORMAL) or self.answer != "metadata")
         if self.is_agreed(code, endpoint) and not has_sdk_failed:
             return End(by_server=True, drained=True)
-        return End(connection_lost(code, reason, cause, request_id), by_server=True)
+        lost = connection_lost(code, reason, cause, request_id)
+        lost.__cause__ = handlers or cause
+        return End(lost, by_server=True)
 
     def lost(self, error: ConnectionLost) -> End:
         """Return the end over a loss that no close frame reports; after Metadata it costs nothing."""

@@ -41,7 +41,7 @@ class StreamEvent(Names):
 
     @staticmethod
     def from_dict(mapping: Mapping[str, object]) -> AnyStreamEvent:
-        """Return the event that `to_dict()` wrote, of the kind that its `type` says; `raw` is None.
+        """Return the event that `to_dict()` wrote, its times rounded, of the kind that its `type` says; `raw` is None.
 
         A field that is missing or of a wrong type has its default, and an unknown one is ignored. A `type` of a newer version
         becomes an `UnknownEvent` of that `name`, whose `raw` is the mapping. A `cause` is of a class that is only called so.

@@ -13,13 +13,14 @@ import math
 import sys
 from collections import deque
 from time import monotonic
+from types import TracebackType
 
 import anyio
 
 from deepgram_stream_iter._errors import BufferOverflow
 from deepgram_stream_iter._events.kinds import AnyStreamEvent
 from deepgram_stream_iter._inbound.coalescing import CoalescingQueue
-from deepgram_stream_iter._inbound.waits import Waits
+from deepgram_stream_iter._inbound.counts import Counts
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._loop.signal import Waiters
 from deepgram_stream_iter._settings import Overflow
@@ -53,14 +54,16 @@ class EventBuffer:
         self._queue: CoalescingQueue | None = None
         self._rest: deque[AnyStreamEvent] | None = None  # what was left in the stream when it was closed
         self._arrivals: deque[float] = deque()  # when those in the stream arrived, or those in the rest
-        self.waits = Waits()
+        self.counts = Counts()
+        """What this buffer counts, and others of the session that share it."""
         self._used = 0  # events inside: counted here, because asking the stream costs more than a put
         self.error: Exception | None = None
         """With which it was closed."""
+        self._origin: TracebackType | None = None
         self._pauses_sdk = True
         self._consumers = Waiters()  # for an event, or the end
         self._producers = Waiters()  # for room
-        self.interims_coalesced = self.dropped = self.size_max = 0
+        self._has_dropped = False
         self._log, self._whose = log, whose
 
     @property
@@ -97,8 +100,8 @@ class EventBuffer:
             self._consumers.wake()
         if used > self._bound:
             self._shrink()
-        elif used > self.size_max:
-            self.size_max = used
+        elif used > self.counts.size_max:
+            self.counts.size_max = used
 
     async def wait_for_room(self) -> None:
         """Wait until the buffer is not full, a turn of the event loop at least.
@@ -127,7 +130,7 @@ class EventBuffer:
         """
         while not self._used:
             if self._rest is not None:
-                raise self.error or EndOfEvents
+                raise self._ended()
             self._queue = None
             await self._consumers.wait()
         if self._producers:
@@ -146,7 +149,7 @@ class EventBuffer:
         :raises EndOfEvents: when there are none; where the buffer was closed with an error, that error.
         """
         if not self._used:
-            raise self.error or EndOfEvents
+            raise self._ended()
         return self.take_waiting()
 
     def stop_pausing(self) -> None:
@@ -166,15 +169,22 @@ class EventBuffer:
         rest = [self._pop() for _ in range(self._used)]
         self._rest, self._arrivals = deque(event for event, _ in rest), deque(arrived for _, arrived in rest)
         self._used, self.error = len(rest), error
+        self._origin = error.__traceback__ if error is not None else None
         self._send.close()
         self._receive.close()
         self.unbound()
         self._consumers.wake()
 
+    def _ended(self) -> Exception:
+        if self.error is None:
+            return EndOfEvents()
+        # Raised again and again, it would keep the frames of each time.
+        return self.error.with_traceback(self._origin)
+
     def _take(self) -> AnyStreamEvent:
         self._used -= 1
         event, arrived = self._pop()
-        self.waits.record(monotonic() - arrived)
+        self.counts.waits.record(monotonic() - arrived)
         return event
 
     def _pop(self) -> tuple[AnyStreamEvent, float]:
@@ -190,18 +200,19 @@ class EventBuffer:
         if self._overflow == "drop_oldest":
             self._pop()
             self._used -= 1
-            if not self.dropped:
+            if not self._has_dropped:
+                self._has_dropped = True
                 self._log.warning(
                     "%s buffer of %s events is full: the oldest are dropped", self._whose, self.max_size
                 )
-            self.dropped += 1
+            self.counts.dropped += 1
         elif self._overflow == "coalesce":
             if self._queue is None:  # the only pass over all events: at least `max_size` puts lie between two
                 self._queue = CoalescingQueue(self._send, self._receive, self._arrivals)
             coalesced = self._queue.coalesce(self._used - self.max_size)
             self._used -= coalesced
-            self.interims_coalesced += coalesced
-        self.size_max = max(self.size_max, self.size)
+            self.counts.interims_coalesced += coalesced
+        self.counts.size_max = max(self.counts.size_max, self.size)
 
 
 def _overflow(what: str) -> BufferOverflow:

@@ -24,6 +24,11 @@ class Inbox:
         self._error: Exception | None = None  # with which the stream ended
 
     @property
+    def size(self) -> int:
+        """The events that wait in the fullest buffer."""
+        return max(each.size for each in (self.buffer, *(one.buffer for one in self._subscribers)))
+
+    @property
     def is_consumer_due(self) -> bool:
         """Whether a consumer should run before more is brought."""
         if self.buffer.is_consumer_due:
@@ -53,8 +58,16 @@ class Inbox:
         self._log.warning("audio is lost and not transcribed: from %.2f s %s", gap.start, to)
         self.deliver(gap)
 
+    def lose_unsent(self, size: int) -> None:
+        """Tell everybody that so many bytes were to be sent here, and are not; the clock goes on without them."""
+        if self.clock.format is None:
+            self.lose(AudioGapEvent(start=self.ledger.audio_seconds_finalized, end=None))
+        else:
+            self.lose(self.clock.lose(self.clock.format.seconds(size)))
+
     def subscribe(self, subscriber: Subscriber) -> None:
         """Deliver all events from now on to this consumer, too."""
+        subscriber.buffer.counts = self.buffer.counts
         self._subscribers = (*self._subscribers, subscriber)
         if self.answers.is_over:
             subscriber.buffer.close(self._error)
@@ -64,7 +77,14 @@ class Inbox:
         self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
         subscriber.buffer.close()
 
-    def close(self, error: Exception | None, *, lost: AudioGapEvent | None, is_drained: bool = False) -> None:
+    def close(
+        self,
+        error: Exception | None,
+        *,
+        lost: AudioGapEvent | None,
+        unsent_bytes: int = 0,
+        is_drained: bool = False,
+    ) -> None:
         """End the stream, after the audio that its end costs or, without a loss, the end of a turn that it cuts off."""
         self.answers.close()
         self.buffer.unbound()
@@ -72,6 +92,8 @@ class Inbox:
             subscriber.unbound()
         if lost is not None:
             self.lose(lost)
+        if unsent_bytes:
+            self.lose_unsent(unsent_bytes)
         turn = self.ledger.end_of_open_turn() if is_drained or error is None else None
         if turn is not None:
             self.deliver(turn)

@@ -105,7 +105,7 @@ class Life:
         """Have the stream ended in order: no more audio, and everything that is still to come."""
         if self._is_stopping:
             return
-        self.outbox.refuse("finish() was called: this session takes no more audio")
+        self.outbox.refuse("finish() was called, or the session was left: it takes no more audio")
         self.inbox.buffer.stop_pausing()
         self._is_finishing = True
         self.sources.stop()
@@ -240,6 +240,8 @@ class Life:
                     ReconnectedEvent(attempt=back_off.failures, replayed_seconds=replayed_seconds)
                 )
         self.log.request_id = connection.request_id
+        asked = {name: value for name, value in connection.adapter.query.items() if name != "callback"}
+        self.log.debug("Deepgram is asked for %s", asked)  # the address of a callback may have a password
         self.log.info(
             "%s in %.2f s%s",
             "connected" if before is None else "reconnected",
@@ -287,7 +289,7 @@ class Life:
         lost = self.inbox.recovery.end() if self.inbox.recovery is not None and is_cut_off else None
         lost = None if lost is None else self.inbox.clock.place(lost)
         self.outbox.refuse("the stream has ended", error)
-        self.inbox.close(error, lost=lost, is_drained=end.drained)
+        self.inbox.close(error, lost=lost, unsent_bytes=self.outbox.unsent.close(), is_drained=end.drained)
         if self.connection is not None:
             self.connection.finish_with(end)
         self.sources.stop()

@@ -52,7 +52,7 @@ class Sources:
         self._sources.add(source)
         self._tasks.start(partial(self._run, source))
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> Signal:
+    def run(self, function: Callable[[], Awaitable[object]]) -> Signal:
         """Run what sends and must not raise; return what is set when it has ended. It is cancelled like a source."""
         ended = Signal()
 

@@ -16,6 +16,7 @@ from deepgram_stream_iter._errors import ConnectionLost, DeepgramStreamError, Se
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._loop.signal import Waiters
 from deepgram_stream_iter._outbound.admission import Admission
+from deepgram_stream_iter._outbound.unsent import Unsent
 from deepgram_stream_iter._recovery.memory import Memory
 from deepgram_stream_iter._settings import Settings
 
@@ -34,6 +35,8 @@ class Outbox:
         self._state: _State = "paused"
         self._admission: Admission | None = None  # to the memory, where the session reconnects
         self._changed = Waiters()  # for a change of any of this
+        self.unsent = Unsent(settings.max_unsent_seconds)
+        """What `send_nowait()` was given, and is not sent yet."""
         self._refusal = ""  # why nothing more is taken
         self._error: Exception | None = None  # with which the stream ended
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -14,12 +13,11 @@ from deepgram_stream_iter._audio.checks import AudioChecks
 from deepgram_stream_iter._audio.format import FRAME_MS, FrameCutter, Pacer
 from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_buffer, pieces
 from deepgram_stream_iter._connection.connection import Connection
-from deepgram_stream_iter._errors import DeepgramStreamError
-from deepgram_stream_iter._events.kinds import AudioGapEvent
+from deepgram_stream_iter._errors import DeepgramStreamError, SessionClosed
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._loop.clock import now
 from deepgram_stream_iter._outbound.outbox import Outbox
-from deepgram_stream_iter._outbound.unsent import Unsent
+from deepgram_stream_iter._outbound.unsent import Lost, Skipped
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -33,16 +31,15 @@ _IN_A_ROW = 8
 class AudioSender:
     """Sends pieces of audio; safe from several tasks at once."""
 
-    def __init__(
-        self, outbox: Outbox, connection: Connection, inbox: Inbox, max_unsent_seconds: float
-    ) -> None:
+    def __init__(self, outbox: Outbox, connection: Connection, inbox: Inbox) -> None:
         self._outbox, self._format, self._inbox = outbox, connection.format, inbox
         self._clock = inbox.clock
         self._clock.format = connection.format
         self._cutter = FrameCutter(self._format, FRAME_MS[connection.adapter.endpoint])
         self._checks = AudioChecks(connection.adapter.query, connection.adapter.endpoint)
         self._lock = asyncio.Lock()  # an uncontended anyio.Lock takes three times as long
-        self._unsent = Unsent(connection.format, max_unsent_seconds)
+        self._unsent = outbox.unsent
+        self._unsent.begin(connection.format)
         self._unsent_lock = asyncio.Lock()
         self._in_a_row = 0  # frames that were sent without a pause
         self._pacer: Pacer | None = None
@@ -101,7 +98,7 @@ class AudioSender:
         Return the error of a stream that took no more. What the source raises is raised; with `fails_in_order` behind what
         was put before.
         """
-        await self.try_to_send_unsent()
+        await self.send_unsent()
         try:
             async with aclosing(self._pieces(source, in_thread=in_thread)) as stream_of_pieces:
                 async for piece in stream_of_pieces:
@@ -111,9 +108,9 @@ class AudioSender:
                         return error  # the iteration raises it
         except Exception:
             if fails_in_order:
-                await self.try_to_send_unsent()
+                await self.send_unsent()
             raise
-        await self.try_to_send_unsent()
+        await self.send_unsent()
         return None
 
     @property
@@ -122,40 +119,57 @@ class AudioSender:
         return bool(self._unsent) or self._unsent_lock.locked()
 
     def put(self, piece: Buffer) -> None:
-        """Keep a piece until `try_to_send_unsent`; any thread may call this.
+        """Keep a piece until `send_unsent`; any thread may call this.
 
         :raises TypeError: :raises ValueError: as `AudioChecks.check` does.
+        :raises SessionClosed: where no more is taken.
         """
         self._checks.check(piece, is_head=not (self._clock.bytes_sent or self._unsent))
-        self._unsent.put(piece)
+        self._check_taken(is_taken=self._unsent.put(piece))
 
-    async def try_to_send_unsent(self) -> None:
-        """Send what was put, as far as the stream takes it; where it does not, the iteration tells. Cancelling loses a piece."""
-        with contextlib.suppress(DeepgramStreamError):
-            async with self._unsent_lock:
-                while (taken := self._unsent.take()) is not None:
-                    async with self._lock:
-                        if taken.lost_bytes:
-                            self._lose(taken.lost_bytes)
-                        await self._send_frames(taken.piece)
-
-    async def skip(self, seconds: float) -> None:
-        """Count audio that is left out here, after all that came before.
+    def skip(self, seconds: float) -> None:
+        """Count audio that is left out here, after all that came before; any thread may call this.
 
         :raises ValueError: for audio whose bytes are not time.
+        :raises SessionClosed: where no more is taken.
         """
         if self._format is None:
             raise ValueError(f"skip() needs {_RAW}")
-        async with self._lock:
-            self._clock.skip(seconds)
+        self._check_taken(is_taken=self._unsent.skip(seconds))
 
-    def _lose(self, size: int) -> None:
-        """Tell of audio that was put and taken out again; the clock goes on without it."""
-        if self._format is None:
-            gap = AudioGapEvent(start=self._inbox.ledger.audio_seconds_finalized, end=None)
-        else:
-            gap = self._clock.lose(self._format.seconds(size))
-        self._inbox.lose(gap)
+    def close_unsent(self) -> bool:
+        """Take nothing more without waiting, once all that was put is sent; return whether it is."""
+        return not self._unsent_lock.locked() and self._unsent.close_if_empty()
+
+    async def send_unsent(self) -> bool:
+        """Send what was put; return whether the stream took all of it. Where it does not, the iteration tells why."""
+        async with self._unsent_lock:
+            while (entry := self._unsent.take()) is not None:
+                async with self._lock:
+                    if isinstance(entry, Skipped):
+                        self._clock.skip(entry.seconds)
+                    elif isinstance(entry, Lost):
+                        self._inbox.lose_unsent(entry.size)
+                    elif not await self._is_sent(entry):
+                        return False
+        return True
+
+    async def _is_sent(self, piece: bytes) -> bool:
+        """Send a piece, and put back what the stream does not take of it; return whether it took all."""
+        before = self._clock.bytes_sent
+        try:
+            await self._send_frames(piece)
+        except BaseException as error:
+            self._unsent.put_back(piece[self._clock.bytes_sent - before :])
+            if not isinstance(error, DeepgramStreamError):
+                raise
+            return False
+        return True
+
+    def _check_taken(self, *, is_taken: bool) -> None:
+        if not is_taken:
+            self._outbox.check_open()  # says why
+            raise SessionClosed("the stream is about to end")
 
     async def _pieces(self, source: AudioSource, *, in_thread: bool = False) -> AsyncGenerator[Buffer, None]:
         is_head = True

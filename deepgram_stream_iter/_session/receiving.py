@@ -87,20 +87,23 @@ class Receiving(SessionBase):
     def subscribe(
         self,
         *kinds: type[StreamEvent],
-        **settings: Unpack[BufferSettings],
+        max_buffer_size: int = 256,
+        overflow: Overflow = "coalesce",
+        overflow_timeout_seconds: float = 10.0,
     ) -> Subscription[Any]:
         """Return an independent consumer of the events from now on: of these kinds, or of all where none is named.
 
         It has a buffer of its own, and delays nobody, because it never pauses the SDK: what `overflow` cannot take out
         of a full buffer goes past its bound, until that has lasted for `overflow_timeout_seconds`. Then, and at once with
-        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on. The session's own buffer
-        fills too: where nobody iterates the session itself, give `stream()` a `max_buffer_size` of 0.
+        `overflow="error"`, the subscription ends with `BufferOverflow`, and the stream goes on. So `"wait"` only means that
+        nothing is taken out. The session's own buffer fills too: where nobody iterates the session itself, give `stream()` a
+        `max_buffer_size` of 0. A type checker knows what is iterated of up to three kinds; of more it is any event.
 
         :raises TypeError: for what is no kind of event.
         :raises ValueError: for a setting out of its range.
         :raises RuntimeError: before the session is entered, and in another event loop.
         """
-        subscriber = self._new_subscriber(kinds, **settings)
+        subscriber = self._new_subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds)
         return Subscription(self._entered, subscriber)
 
     @property
@@ -120,9 +123,9 @@ class Receiving(SessionBase):
     def _new_subscriber(
         self,
         kinds: tuple[type[StreamEvent], ...],
-        max_buffer_size: int = 256,
-        overflow: Overflow = "coalesce",
-        overflow_timeout_seconds: float = 10.0,
+        max_buffer_size: int,
+        overflow: Overflow,
+        overflow_timeout_seconds: float,
     ) -> Subscriber:
         life = self._entered_here().life
         subscriber = Subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds, life.log)

@@ -5,8 +5,9 @@ the application -> send() / feed() -> AudioSender -> Outbox -> Connection -> the
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import anyio
 
@@ -64,7 +65,8 @@ class Sending(SessionBase):
         `AudioGap` tells which seconds, and all later times stay where the source has them. (Audio whose bytes are not time
         is counted as 32 kB a second, and its gap has no end.)
 
-        :raises TypeError: for what is not bytes-like; nothing is sent then.
+        :raises TypeError: for what is not bytes-like, or not samples of the `encoding`; nothing is sent then.
+        :raises ValueError: for the head of a file where samples were announced.
         :raises RuntimeError: before the session is entered.
         :raises SessionClosed: after `finish()` or the end of the stream.
         :raises DeepgramStreamError: the error with which the stream ended.
@@ -76,22 +78,23 @@ class Sending(SessionBase):
         self._sender.put(audio)
         entered.call_soon(self._send_unsent)
 
-    async def skip(self, seconds: float) -> None:
+    def skip(self, seconds: float) -> Awaitable[None]:
         """Count audio that is left out here (behind a VAD gate, while muted): all later times are where the source has them.
 
-        It takes its turn behind all audio before. Deepgram is sent nothing for it, so a pause that should end an
-        utterance has to be sent as audio.
+        From the call on it has its place between the pieces of audio, so that it may be called from any thread, as
+        `send_nowait()` may. Awaiting what is returned waits until all audio before is sent. Deepgram is sent nothing for
+        it, so a pause that should end an utterance has to be sent as audio.
 
-        :raises ValueError: for what is no number of seconds above 0, and for audio whose bytes are not time.
-        :raises RuntimeError: as `send()` does.
-        :raises SessionClosed: as `send()` does.
+        :raises ValueError: for what is no number of seconds above 0 and up to a day, and for audio whose bytes are not time.
+        :raises RuntimeError: before the session is entered; when it is awaited, in another event loop.
+        :raises SessionClosed: as `send_nowait()` does.
         """
-        entered = self._entered_here()
+        entered = self._entered
         check_number("seconds", seconds, most=DAY_SECONDS)
-        with entered.noting_errors():
-            entered.life.outbox.check_open()
-            await self._wait_for_unsent()
-            await self._sender.skip(seconds)
+        entered.life.outbox.check_open()
+        self._sender.skip(seconds)
+        entered.call_soon(self._send_unsent)
+        return _Sent(self._wait_for_unsent)
 
     def feed(
         self,
@@ -210,10 +213,10 @@ class Sending(SessionBase):
         :raises RuntimeError: before the session is entered, and in another event loop than that one.
         """
         life = self._entered_here().life
-        if self._audio is not None and self._audio.has_unsent:
-            life.sources.run(self._finish_after_unsent)  # in a task of its own, see `_wait_for_unsent`
-        else:
+        if self._audio is None or self._audio.close_unsent():
             life.request_finish()
+        else:
+            life.sources.run(self._finish_after_unsent)  # in a task of its own, see `_wait_for_unsent`
         return (await life.wait_closed()).info
 
     async def wait_closed(self) -> CloseInfo:
@@ -239,19 +242,22 @@ class Sending(SessionBase):
 
     async def _wait_for_unsent(self) -> None:
         """Wait until what `send_nowait()` was given is sent: in a task of its own, so that cancelling loses none of it."""
+        self._entered.check_loop()
         if self._audio is not None and self._audio.has_unsent:
             await self._send_unsent().wait()
 
     def _send_unsent(self) -> Signal:
         """Have it sent, by one task at a time; return what is set when it is."""
         if self._unsent_sent is None or self._unsent_sent.is_set:
-            self._unsent_sent = self._entered.life.sources.run(self._sender.try_to_send_unsent)
+            self._unsent_sent = self._entered.life.sources.run(self._sender.send_unsent)
         return self._unsent_sent
 
     async def _finish_after_unsent(self) -> None:
         try:
             with anyio.move_on_after(self._settings.finish_timeout_seconds):
-                await self._sender.try_to_send_unsent()
+                # More may come while it is sent, and none of it is refused before the last was sent.
+                while not self._sender.close_unsent() and await self._sender.send_unsent():
+                    pass
         finally:
             self._entered.life.request_finish()
 
@@ -264,3 +270,13 @@ class Sending(SessionBase):
         if there != endpoint:
             raise RuntimeError(f"/{there}/listen has no {kind}: {instead}")
         return entered
+
+
+class _Sent:
+    """What may be awaited, and need not be."""
+
+    def __init__(self, wait: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._wait().__await__()

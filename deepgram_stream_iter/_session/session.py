@@ -48,7 +48,7 @@ class StreamSession(Receiving, Sending):
         entered = Entered(life, self._settings)
         try:
             connection = await life.open()
-            self._audio = AudioSender(life.outbox, connection, life.inbox, self._settings.max_unsent_seconds)
+            self._audio = AudioSender(life.outbox, connection, life.inbox)
         except BaseException:
             entered.is_error_seen = True
             raise
@@ -140,17 +140,17 @@ class StreamSession(Receiving, Sending):
         :raises RuntimeError: before the session is entered.
         """
         life = self._entered.life
-        buffer, ledger, recovery = life.inbox.buffer, life.inbox.ledger, life.inbox.recovery
+        counts, ledger, recovery = life.inbox.buffer.counts, life.inbox.ledger, life.inbox.recovery
         return StreamStats(
             connect_seconds=life.tally.connect_seconds,
             events=ledger.events,
             events_by_kind=dict(ledger.events_by_kind),
-            interims_coalesced=buffer.interims_coalesced,
-            dropped=buffer.dropped,
-            buffered=buffer.size,
-            buffered_max=buffer.size_max,
-            wait_seconds_p50=buffer.waits.p50_seconds,
-            wait_seconds_max=buffer.waits.max_seconds,
+            interims_coalesced=counts.interims_coalesced,
+            dropped=counts.dropped,
+            buffered=life.inbox.size,
+            buffered_max=counts.size_max,
+            wait_seconds_p50=counts.waits.p50_seconds,
+            wait_seconds_max=counts.waits.max_seconds,
             latency_seconds=ledger.latency_seconds,
             latency_seconds_max=ledger.latency_seconds_max,
             audio_seconds_sent=life.inbox.clock.seconds_sent,

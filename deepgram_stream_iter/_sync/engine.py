@@ -12,13 +12,11 @@ from deepgram_stream_iter._life.sources import OnError
 from deepgram_stream_iter._session.entered import Entered
 from deepgram_stream_iter._session.feed import Feed
 from deepgram_stream_iter._session.session import StreamSession
-from deepgram_stream_iter._settings import BufferSettings
+from deepgram_stream_iter._settings import Overflow
 from deepgram_stream_iter._sync.consumer import CrossingConsumer, CrossingSubscription
 from deepgram_stream_iter._sync.handlers import is_handler_of
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from deepgram_stream_iter._sync.running import Running
 
 NOT_ENTERED = "the session has not been entered: use `with stream(...) as session`"
@@ -67,14 +65,19 @@ class Engine(StreamSession):
         return self._life.over
 
     def subscribe_to_the_end(
-        self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]
+        self,
+        kinds: tuple[type[StreamEvent], ...],
+        max_buffer_size: int,
+        overflow: Overflow,
+        overflow_timeout_seconds: float,
     ) -> CrossingSubscription:
         """Return a subscription to a session that was left, which comes to its end at once.
 
         :raises SessionClosed: where it has not ended.
         """
         self.over()
-        return CrossingSubscription(self._entered, self._new_subscriber(kinds, **settings))
+        subscriber = self._new_subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds)
+        return CrossingSubscription(self._entered, subscriber)
 
     def _entered_here(self) -> Entered:
         # Once it has ended, nothing of it runs in the loop, which may be gone.
@@ -95,7 +98,12 @@ class Engine(StreamSession):
         return self.feed(source, pace=pace, finish=finish, in_thread=in_thread, on_error=on_error)
 
     async def start_subscription(
-        self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]
+        self,
+        kinds: tuple[type[StreamEvent], ...],
+        max_buffer_size: int,
+        overflow: Overflow,
+        overflow_timeout_seconds: float,
     ) -> CrossingSubscription:
         """Subscribe, see `subscribe()`."""
-        return CrossingSubscription(self._entered, self._new_subscriber(kinds, **settings))
+        subscriber = self._new_subscriber(kinds, max_buffer_size, overflow, overflow_timeout_seconds)
+        return CrossingSubscription(self._entered, subscriber)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+import contextlib
 
 from deepgram_stream_iter._session import feed
+from deepgram_stream_iter._sync.loop_thread import LoopReleased
+from deepgram_stream_iter._sync.running import Running
 
 
 class Feed:
     """A source that is sent in the background; see `deepgram_stream_iter.Feed`."""
 
-    def __init__(
-        self, ask: Callable[[Callable[[], Coroutine[Any, Any, None]]], None], fed: feed.Feed
-    ) -> None:
-        self._ask, self._fed = ask, fed
+    def __init__(self, running: Running, fed: feed.Feed) -> None:
+        self._running, self._fed = running, fed
 
     @property
     def is_running(self) -> bool:
@@ -23,4 +22,10 @@ class Feed:
 
     def wait(self) -> None:
         """Wait until the source is through, and all of it is sent; raises as the async one does."""
-        self._ask(self._fed.wait)
+        with contextlib.suppress(LoopReleased):
+            self._running.lease.call(self._fed.wait)
+            return
+        # The session was left, and the source has ended by then.
+        source = self._fed._source  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (of what it stands for)
+        if not source.is_through:
+            raise source.error or self._running.ended()

@@ -14,7 +14,7 @@ from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_bu
 from deepgram_stream_iter._connection.ending import CloseInfo
 from deepgram_stream_iter._events.kinds import AnyStreamEvent, ConfiguredEvent, StreamEvent, TranscriptEvent
 from deepgram_stream_iter._life.sources import OnError
-from deepgram_stream_iter._settings import BufferSettings
+from deepgram_stream_iter._settings import BufferSettings, Overflow
 from deepgram_stream_iter._stats import StreamStats
 from deepgram_stream_iter._sync.consumer import CrossingConsumer
 from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
@@ -145,14 +145,21 @@ class StreamSession:
         **settings: Unpack[BufferSettings],
     ) -> Subscription[AnyStreamEvent]: ...
 
-    def subscribe(self, *kinds: type[StreamEvent], **settings: Unpack[BufferSettings]) -> Subscription[Any]:
+    def subscribe(
+        self,
+        *kinds: type[StreamEvent],
+        max_buffer_size: int = 256,
+        overflow: Overflow = "coalesce",
+        overflow_timeout_seconds: float = 10.0,
+    ) -> Subscription[Any]:
         """Return an independent consumer of the events from now on; see `StreamSession.subscribe`."""
         if self._running is None:
             raise RuntimeError(NOT_ENTERED)
+        settings = (max_buffer_size, overflow, overflow_timeout_seconds)
         try:
-            subscribed = self._call(self._engine.start_subscription, *kinds, **settings)
+            subscribed = self._call(self._engine.start_subscription, kinds, *settings)
         except LoopReleased:
-            subscribed = self._engine.subscribe_to_the_end(*kinds, **settings)
+            subscribed = self._engine.subscribe_to_the_end(kinds, *settings)
         return Subscription(self._running, subscribed)
 
     @property
@@ -187,8 +194,10 @@ class StreamSession:
         self._engine.send_nowait(audio)
 
     def skip(self, seconds: float) -> None:
-        """Count audio that is left out here; see `StreamSession.skip`."""
-        self._ask(self._engine.skip, seconds)
+        """Count audio that is left out here, without waiting; see `StreamSession.skip`."""
+        if self._running is None:
+            raise RuntimeError(NOT_ENTERED)
+        self._engine.skip(seconds)
 
     def feed(
         self,
@@ -199,8 +208,10 @@ class StreamSession:
         on_error: OnError = "raise",
     ) -> Feed:
         """Send a source in the background, see `StreamSession.feed`; an iterable runs in a thread of its own, and may block."""
+        if self._running is None:
+            raise RuntimeError(NOT_ENTERED)
         fed = self._ask(self._engine.start_feed, source, pace=pace, finish=finish, on_error=on_error)
-        return Feed(self._ask, fed)
+        return Feed(self._running, fed)
 
     def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
         """Have Deepgram flush what it has heard (v1); see `StreamSession.finalize`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 from conftest import FRAME, SDK, EventType, emitter_only, texts
 
 from deepgram_stream_iter import CallbackError, ConnectionLost, StreamEvent, stream
-from deepgram_stream_iter.testing import DeepgramServer, messages
+from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, messages
 
 pytestmark = emitter_only
 
@@ -117,6 +118,39 @@ async def test_a_handler_that_raises_is_a_callback_error(order: str, *, listen: 
                 with pytest.raises(CallbackError, match="LookupError") as caught:
                     await anext(session)
                 assert caught.value.__cause__ is error
+
+
+async def test_a_handler_that_raises_over_a_loss(caplog: pytest.LogCaptureFixture) -> None:
+    """The loss is the error, with the handler's exception as its cause; the log names it without its text."""
+    caplog.set_level(logging.DEBUG, "deepgram_stream_iter")
+    called, closed = anyio.Event(), anyio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(messages.results("one", is_final=True))
+        await called.wait()
+        await connection.close(1011, "NET-0001")
+        closed.set()
+
+    async def handler(message: object) -> None:
+        del message
+        called.set()
+        await closed.wait()
+        raise LookupError("Authorization: Token SECRET")
+
+    async with (
+        DeepgramServer(script=script) as server,
+        server.client().listen.v1.connect(model="nova-3") as sdk,
+    ):
+        sdk.on(EventType.MESSAGE, handler)
+        session = await stream(sdk, name="call").open()
+        with pytest.raises(ConnectionLost, match="1011") as caught:
+            await session.wait_closed()
+    assert isinstance(caught.value.__cause__, LookupError)
+    ours = [record for record in caplog.records if record.name == "deepgram_stream_iter"]
+    assert [record.getMessage() for record in ours if record.levelno >= logging.WARNING] == [
+        "call: a handler of the application raised LookupError, and the SDK stopped listening"
+    ]
+    assert "SECRET" not in "".join(logging.Formatter().format(record) for record in ours)
 
 
 async def test_a_handler_that_lets_a_cancellation_out() -> None:

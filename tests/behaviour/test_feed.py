@@ -12,7 +12,7 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import FRAME, Connect, LateWord, flux, nova, texts
+from conftest import FRAME, Connect, LateWord, flux, nova, refuses_other_loops, texts
 
 from deepgram_stream_iter import ConnectionLost, Reconnect, SessionClosed, StreamEvent, StreamSession
 from deepgram_stream_iter.testing import DeepgramServer, Faults, Hypothesis, ServerConnection, messages
@@ -159,6 +159,7 @@ async def test_over_a_reconnection(connect: Connect) -> None:
         assert server.connections[1].audio == FRAME * 50
 
 
+@refuses_other_loops
 async def test_in_another_event_loop(connect: Connect) -> None:
     """Elsewhere it cannot be awaited, and says so."""
     async with DeepgramServer() as server, connect(server, nova()) as session:
@@ -179,12 +180,18 @@ async def test_in_another_event_loop(connect: Connect) -> None:
 @pytest.mark.parametrize("on_error", ["raise", "finish"])
 async def test_what_the_source_raises(connect: Connect, error: Exception, on_error: Any) -> None:
     """It is raised as itself, each time; who has seen it is not told again by the exit."""
-    async with DeepgramServer() as server, connect(server, nova()) as session:
-        feed = session.feed(broken(error), on_error=on_error)
-        for _ in range(2):
-            with pytest.raises(type(error)) as caught:
-                await feed
-            assert caught.value is error
+
+    async def wait() -> None:
+        with pytest.raises(type(error)) as caught:
+            await feed
+        assert caught.value is error
+
+    async with DeepgramServer() as server:
+        async with connect(server, nova()) as session:
+            feed = session.feed(broken(error), on_error=on_error)
+            await wait()
+            await wait()
+        await wait()
 
 
 async def test_a_piece_that_is_no_audio(connect: Connect) -> None:

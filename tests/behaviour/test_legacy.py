@@ -172,6 +172,39 @@ async def test_addons(kind: str, form: str) -> None:
     assert (query["from_the_future"], query["several"]) == (["yes"], ["a", "b"])
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"encoding": "linear16"}, "needs a sample_rate"),
+        ({"encoding": "pcm", "sample_rate": 16000}, "encoding must be one of"),
+        ({"encoding": "linear16", "sample_rate": 16}, "sample_rate must be"),
+        ({"channels": 300}, "channels must be"),
+    ],
+)
+@pytest.mark.parametrize("target", ["client", "connection"])
+async def test_the_sdks_own_options_are_checked(
+    kind: str, target: str, given: dict[str, Any], told: str
+) -> None:
+    """What is no form of audio is a ValueError in LiveOptions, too."""
+    async with DeepgramServer() as server:
+        made = server.client() if target == "client" else connection_of(server, kind)
+        with pytest.raises(ValueError, match=told):
+            stream(made, sdk.LiveOptions(model="nova-3", **given))
+
+
+async def test_extra_of_the_sdks_own_options(kind: str) -> None:
+    """A mapping adds query parameters by name, as in StreamingOptions, and is not checked; strings are Deepgram's `extra`."""
+    async with DeepgramServer() as server:
+        extra = {"no_delay": "true", "several": ["a", "b"], "channels": 300}
+        async with stream(connection_of(server, kind), sdk.LiveOptions(model="nova-3", extra=extra)):
+            query = (await server.connection()).query
+        async with stream(connection_of(server, kind), sdk.LiveOptions(model="nova-3", extra=["a:1"])):
+            of_deepgram = (await server.connection(1)).query
+    assert (query["no_delay"], query["several"], query["channels"]) == (["true"], ["a", "b"], ["300"])
+    assert "extra" not in query
+    assert of_deepgram["extra"] == ["a:1"]
+
+
 async def test_a_started_connection_is_attached_to(kind: str) -> None:
     """A connection that the application started is taken as it is, with its handlers, and ended with the session."""
     heard: list[object] = []

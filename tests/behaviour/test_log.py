@@ -98,8 +98,9 @@ async def test_a_session_without_trouble(connect: Connect, records: Records) -> 
     async with DeepgramServer() as server:
         async with connect(server, nova(), name="desk 7"):
             request_id = (await server.connection()).request_id
-    (settings,) = records.of(logging.DEBUG)
+    settings, asked = records.of(logging.DEBUG)
     assert "max_buffer_size=256" in settings
+    assert "'model': 'nova-3'" in asked
     connected, closed = records.of(logging.INFO)
     assert connected.startswith("connected in 0.")
     assert connected.endswith(f" s [request id {request_id}]")

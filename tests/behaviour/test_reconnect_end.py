@@ -8,7 +8,18 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from conftest import FRAME, Connect, LateWord, emitter_only, ended, flux, nova, set_transport, whole_text
+from conftest import (
+    FRAME,
+    Connect,
+    LateWord,
+    emitter_only,
+    ended,
+    flux,
+    nova,
+    orders_tasks,
+    set_transport,
+    whole_text,
+)
 from test_reconnect import LATER, dropping, until
 
 from deepgram_stream_iter import (
@@ -163,6 +174,7 @@ async def test_the_connection_is_lost_while_finishing(connect: Connect) -> None:
         assert [connection.audio for connection in server.connections] == [FRAME, FRAME]
 
 
+@orders_tasks
 async def test_sending_after_finish(connect: Connect) -> None:
     """Once `finish()` was called nothing is taken any more, with or without a connection."""
     async with in_phase("back-off", connect, finish_timeout_seconds=0.1) as session:

@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -16,7 +17,18 @@ import anyio.to_thread
 import deepgram
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import Connect, emitter_only, flux, legacy_only, nova, texts
+from conftest import (
+    FRAME,
+    Connect,
+    emitter_only,
+    flux,
+    legacy_only,
+    looks_inside,
+    needs_cancellation,
+    nova,
+    refuses_other_loops,
+    texts,
+)
 
 from deepgram_stream_iter import (
     AnyStreamEvent,
@@ -29,6 +41,7 @@ from deepgram_stream_iter import (
     StreamSession,
     stream,
 )
+from deepgram_stream_iter._outbound.sender import AudioSender
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, SpokenWord, messages
 
 PIECE_SECONDS = 0.02
@@ -101,19 +114,29 @@ async def test_from_threads(connect: Connect) -> None:
 
 
 async def test_from_another_event_loop(connect: Connect) -> None:
-    """A coroutine of another event loop may hand over audio, where send() would be refused."""
+    """A coroutine of another event loop may hand over audio."""
 
     async def hand_over() -> None:
         for number in range(1, 11):
             session.send_nowait(piece(number))
             await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="send_nowait"):
-            await session.send(piece(11))
 
     async with DeepgramServer() as server:
         async with connect(server, nova()) as session:
             await in_a_thread(lambda: asyncio.run(hand_over()))
         assert numbers_of(server.connections[0].audio) == list(range(1, 11))
+
+
+@refuses_other_loops
+async def test_what_is_refused_in_another_event_loop(connect: Connect) -> None:
+    """There send() is refused, and names what is not."""
+
+    async def hand_over() -> None:
+        with pytest.raises(RuntimeError, match="send_nowait"):
+            await session.send(piece(1))
+
+    async with DeepgramServer() as server, connect(server, nova()) as session:
+        await in_a_thread(lambda: asyncio.run(hand_over()))
 
 
 async def test_an_audio_callback(connect: Connect) -> None:
@@ -173,6 +196,7 @@ async def test_the_microphone_of_the_sdk(
         assert server.connections[0].audio == expected
 
 
+@looks_inside
 async def test_many_calls_are_few_tasks(connect: Connect) -> None:
     """A burst of calls weighs its audio, and not a task for each."""
     async with DeepgramServer() as server:
@@ -339,6 +363,19 @@ def loud_numbers(audio: bytes) -> list[int]:
     return numbers
 
 
+def sender_of(session: StreamSession) -> Any:
+    """Return what sends the audio, because nothing else tells whose turn it is."""
+    engine: Any = getattr(session, "_engine", session)
+    return engine._sender
+
+
+async def its_turn(session: StreamSession) -> None:
+    """Wait until what was handed over is next to be sent, and cannot be lost any more."""
+    sender = sender_of(session)
+    while sender._unsent:
+        await checkpoint()
+
+
 @asynccontextmanager
 async def stuck(
     session: StreamSession,
@@ -349,7 +386,9 @@ async def stuck(
     transport = served.websocket.transport
     transport.pause_reading()
     sending = asyncio.create_task(session.send(bulk))
-    await checkpoint()
+    sender = sender_of(session)
+    while not sender._lock.locked():
+        await checkpoint()
     yield sending
     transport.resume_reading()
     with contextlib.suppress(asyncio.CancelledError):
@@ -370,12 +409,12 @@ async def test_the_oldest_goes(connect: Connect) -> None:
         async with connect(server, nova(**LOUD), max_unsent_seconds=1.0) as session:
             served = await server.connection()
             async with stuck(session, served):
-                for number in range(1, 151):
+                session.send_nowait(loud(1))
+                await its_turn(session)
+                for number in range(2, 151):
                     session.send_nowait(loud(number))
-                    await checkpoint()
                 assert session.stats.audio_seconds_lost == 0
             gap = await only_gap(session)
-        # The first one was on its way already when there was no room.
         kept = loud_numbers(served.audio[STUCK_SECONDS * LOUD_BYTES_PER_SECOND :])
         assert kept == [1, *range(101, 151)]
         assert gap == StreamEvent.AudioGap(start=STUCK_SECONDS + 0.02, end=STUCK_SECONDS + 2.0)
@@ -388,7 +427,7 @@ async def test_the_oldest_goes(connect: Connect) -> None:
 async def after_a_gap(
     connect: Connect, options: StreamingOptions, stuck_seconds: int, told: Iterable[dict[str, object]]
 ) -> list[AnyStreamEvent]:
-    """Lose audio behind so many seconds, and have the server tell of what follows; return the events from the gap on."""
+    """Lose audio behind so many seconds and a piece, and have the server tell of what follows; return the events from the gap on."""
 
     async def script(connection: ServerConnection) -> None:
         await connection.audio_reached(stuck_seconds + 0.5)
@@ -398,7 +437,9 @@ async def after_a_gap(
     async with DeepgramServer(script=script) as server:
         async with connect(server, options, max_unsent_seconds=1.0) as session:
             async with stuck(session, await server.connection()):
-                for _ in range(100):
+                session.send_nowait(loud(1))
+                await its_turn(session)
+                for _ in range(99):
                     session.send_nowait(loud(1))
             events = [await only_gap(session)]
             await session.finish()
@@ -420,8 +461,9 @@ async def test_times_of_nova_after_a_gap(connect: Connect) -> None:
         messages.utterance_end(at + 0.5),
     ]
     gap, before, started, across, ended, *rest = await after_a_gap(connect, nova(**LOUD), STUCK_SECONDS, told)
-    lost = 1.0
-    assert gap == StreamEvent.AudioGap(start=at, end=at + lost)
+    lost = 0.98
+    assert isinstance(gap, StreamEvent.AudioGap)
+    assert (gap.start, gap.end) == pytest.approx((at + 0.02, at + 1.0))
     assert isinstance(before, StreamEvent.Transcript)
     assert (before.start, before.end) == (at - 1.0, at - 0.5)
     assert isinstance(started, StreamEvent.SpeechStarted)
@@ -443,8 +485,9 @@ async def test_times_of_flux_after_a_gap(connect: Connect) -> None:
     word = SpokenWord("b", at + 0.25, at + 0.5)
     told = [messages.turn_info("EndOfTurn", start=at + 0.25, end=at + 0.5, words=[word])]
     gap, turn, *_ = await after_a_gap(connect, flux(**LONG), at, told)
-    lost = 15.0
-    assert gap == StreamEvent.AudioGap(start=at, end=at + lost)
+    lost = 14.84
+    assert isinstance(gap, StreamEvent.AudioGap)
+    assert (gap.start, gap.end) == pytest.approx((at + 0.16, at + 15.0))
     assert isinstance(turn, StreamEvent.EndOfTurn)
     assert (turn.start, turn.end) == pytest.approx((at + 0.25 + lost, at + 0.5 + lost))
     assert turn.words[0].start == turn.start
@@ -458,27 +501,85 @@ async def test_opaque_audio(connect: Connect) -> None:
         async with connect(server, StreamingOptions(model="nova-3"), max_unsent_seconds=1.0) as session:
             served = await server.connection()
             async with stuck(session, served, bulk):
-                for packet in packets:
+                session.send_nowait(packets[0])
+                await its_turn(session)
+                for packet in packets[1:]:
                     session.send_nowait(packet)
-                    await checkpoint()
             assert await only_gap(session) == StreamEvent.AudioGap(start=0.0, end=None)
         assert served.audio[len(bulk) :] == b"".join([packets[0], *packets[-4:]])
         assert session.stats.audio_seconds_lost == 0
 
 
 async def test_a_socket_that_is_stuck_for_good(connect: Connect) -> None:
-    """The stream ends with the error that send() would raise, and whoever hands over more is told so."""
+    """The stream ends with the error that send() would raise, and whoever hands over more is told so.
+
+    What was handed over and is not sent is told as lost, to the sample.
+    """
     async with DeepgramServer() as server:
         async with connect(server, nova(**LOUD), send_timeout_seconds=0.2, max_unsent_seconds=60) as session:
             (await server.connection()).websocket.transport.pause_reading()
             for number in range(50 * STUCK_SECONDS):
                 session.send_nowait(loud(number))
+            gap = await anext(session)
+            assert isinstance(gap, StreamEvent.AudioGap)
+            assert gap.end == pytest.approx(STUCK_SECONDS)
+            assert session.stats.audio_seconds_lost == pytest.approx(STUCK_SECONDS - gap.start)
             with pytest.raises(ConnectionLost, match="send_timeout_seconds"):
                 await anext(session)
             with pytest.raises(ConnectionLost, match="send_timeout_seconds"):
                 session.send_nowait(loud(1))
 
 
+async def test_an_end_in_an_outage(connect: Connect) -> None:
+    """What could not even be kept for the next connection is told as lost when there is none, behind what was kept."""
+    again = Reconnect(replay_seconds=2.0, initial_delay_seconds=3600, max_delay_seconds=3600)
+    async with DeepgramServer() as server:
+        async with connect(
+            server, nova(), reconnect=again, max_unsent_seconds=30, finish_timeout_seconds=0.3
+        ) as session:
+            (await server.connection()).abort()
+            assert isinstance(await anext(session), StreamEvent.Reconnecting)
+            for _ in range(10):
+                session.send_nowait(bytes(32_000))
+            await session.finish()
+            gaps = [await anext(session), await anext(session)]
+            assert [gap.to_dict() for gap in gaps] == [
+                {"type": "audio_gap", "start": 0.0, "end": 2.0},
+                {"type": "audio_gap", "start": 2.0, "end": 10.0},
+            ]
+            with pytest.raises(ConnectionLost):
+                await anext(session)
+            assert session.stats.audio_seconds_lost == pytest.approx(10.0)
+
+
+@needs_cancellation
+async def test_a_thread_that_comes_as_the_stream_ends(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken is sent: a thread that had found the stream open before it was ended is refused, or is in time."""
+    looked, ended = threading.Event(), threading.Event()
+    put = AudioSender.put
+
+    def put_late(sender: AudioSender, piece: bytes) -> None:
+        looked.set()
+        assert ended.wait(10)
+        put(sender, piece)
+
+    monkeypatch.setattr(AudioSender, "put", put_late)
+    async with DeepgramServer() as server, connect(server, nova()) as session:
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(session.send_nowait, FRAME)
+            await anyio.to_thread.run_sync(looked.wait)
+            finishing = asyncio.create_task(session.finish())
+            await checkpoint()
+            ended.set()
+            with pytest.raises(SessionClosed):
+                await asyncio.wrap_future(sending)
+            assert (await finishing).drained
+        assert server.connections[0].audio == b""
+
+
+@needs_cancellation
 @pytest.mark.parametrize("call", ["finish", "finalize", "send", "leave"])
 async def test_who_is_cancelled_loses_nothing(connect: Connect, call: str) -> None:
     """A call that waits until what was handed over is sent may be cancelled: all of that is sent, before the stream ends."""
@@ -522,6 +623,7 @@ async def test_a_finalize_that_waits_is_bounded(connect: Connect) -> None:
         assert [control["type"] for control in served.controls] == ["Finalize", "CloseStream"]
 
 
+@needs_cancellation
 async def test_a_send_that_was_cancelled_is_counted(connect: Connect) -> None:
     """What a cancelled send() has given to the socket counts as sent, because it goes out."""
     async with DeepgramServer() as server:
@@ -592,7 +694,7 @@ async def test_after_the_end(connect: Connect) -> None:
         async with connect(server, nova()) as session:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.finish)
-                await checkpoint()
+                await (await server.connection()).received("CloseStream")
                 await hand_over()
             await hand_over()
         await hand_over()
@@ -611,6 +713,7 @@ async def test_after_a_loss(connect: Connect) -> None:
             assert again.value is caught.value
 
 
+@refuses_other_loops
 def test_after_the_event_loop(connect: Connect) -> None:
     """Where the session's event loop has ended, audio is refused each time, whether the session was left or not."""
     sessions: list[StreamSession] = []

@@ -10,7 +10,18 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import FRAME, IS_LEGACY, SDK, Connect, cancels_its_source, emitter_only, flux, nova, texts
+from conftest import (
+    FRAME,
+    IS_LEGACY,
+    SDK,
+    Connect,
+    cancels_its_source,
+    emitter_only,
+    flux,
+    nova,
+    orders_tasks,
+    texts,
+)
 
 from deepgram_stream_iter import (
     ConfigureError,
@@ -300,6 +311,7 @@ async def test_other_transcripts_are_no_answer_to_finalize(connect: Connect) -> 
             assert flushed.transcript == "flushed"
 
 
+@orders_tasks
 async def test_finalize_is_bounded(connect: Connect) -> None:
     """finalize() gives None when the server does not answer in time, or the stream ends."""
     async with DeepgramServer(faults=Faults(no_finalize_answer=True)) as server:

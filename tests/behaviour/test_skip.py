@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import Connect, flux, nova
+from conftest import Connect, flux, nova, orders_tasks, refuses_other_loops
 from marked_audio import MarkedRecognizer, expected_words, marked
 
 from deepgram_stream_iter import (
@@ -119,6 +119,23 @@ async def test_words_behind_a_gate(
         assert latency is not None
         assert latency < 0.1  # the silence behind the last word
         assert session.stats.audio_seconds_lost == 0
+
+
+async def test_in_an_audio_callback(connect: Connect) -> None:
+    """A thread that gates its audio skips between two pieces, and waits for nothing."""
+    audio = marked(LENGTH_SECONDS)
+    async with DeepgramServer(recognizer=MarkedRecognizer) as server:
+        async with connect(server, nova()) as session:
+
+            def recording() -> None:
+                session.send_nowait(audio[: BYTES_PER_SECOND * 2])
+                session.skip(3.0)
+                session.send_nowait(audio[BYTES_PER_SECOND * 5 :])
+
+            await anyio.to_thread.run_sync(recording)
+            await session.finish()
+            events = [event async for event in session]
+        assert_at(heard(events), words_in(GATES["one pause"]))
 
 
 @endpoints
@@ -382,6 +399,12 @@ async def test_a_gap_across_a_skip(connect: Connect) -> None:
 # Where it takes its turn
 
 
+async def skip(session: StreamSession, seconds: float) -> None:
+    """Skip in a task."""
+    await session.skip(seconds)
+
+
+@orders_tasks
 async def test_it_waits_for_the_audio_before(connect: Connect) -> None:
     """While other audio is on its way it counts behind that, and audio that is sent later behind it."""
     async with DeepgramServer(recognizer=MarkedRecognizer) as server:
@@ -389,7 +412,7 @@ async def test_it_waits_for_the_audio_before(connect: Connect) -> None:
             audio = marked(LENGTH_SECONDS)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.send, audio[: BYTES_PER_SECOND * 2])
-                tasks.start_soon(session.skip, 3.0)
+                tasks.start_soon(skip, session, 3.0)
                 tasks.start_soon(session.send, audio[BYTES_PER_SECOND * 5 :])
             await session.finish()
             events = [event async for event in session]
@@ -415,11 +438,13 @@ async def test_nothing_is_sent_for_it(connect: Connect) -> None:
 )
 async def test_what_is_no_length(connect: Connect, seconds: Any) -> None:
     """What is no number of seconds above 0 is a ValueError, and changes nothing."""
-    async with DeepgramServer() as server, connect(server, nova()) as session:
+    async with DeepgramServer(recognizer=MarkedRecognizer) as server, connect(server, nova()) as session:
         with pytest.raises(ValueError, match="seconds must be a number above 0") as caught:
             await session.skip(seconds)
         assert repr(seconds) in str(caught.value)
-        assert session._entered.life.inbox.clock.seconds == 0.0
+        await session.send(marked(LENGTH_SECONDS))
+        await session.finish()
+        assert_at(heard([event async for event in session]), words_in(GATES["always open"]))
 
 
 @pytest.mark.parametrize("encoding", [None, "opus"])
@@ -432,18 +457,24 @@ async def test_opaque_audio(connect: Connect, encoding: str | None) -> None:
 
 
 async def test_when_there_is_no_session(connect: Connect) -> None:
-    """Before it is entered, after its end, and in another event loop it is refused as send() is."""
+    """Before it is entered and after its end it is refused as send() is."""
     async with DeepgramServer() as server:
         session = connect(server, nova())
         with pytest.raises(RuntimeError, match="has not been entered"):
             await session.skip(1.0)
         async with session:
-
-            def elsewhere() -> None:
-                with pytest.raises(RuntimeError, match="another event loop"):
-                    asyncio.run(session.skip(1.0))
-
-            await anyio.to_thread.run_sync(elsewhere)
             await session.finish()
             with pytest.raises(SessionClosed):
                 await session.skip(1.0)
+
+
+@refuses_other_loops
+async def test_in_another_event_loop(connect: Connect) -> None:
+    """There it is refused as send() is."""
+    async with DeepgramServer() as server, connect(server, nova()) as session:
+
+        async def skip() -> None:
+            with pytest.raises(RuntimeError, match="another event loop"):
+                await session.skip(1.0)
+
+        await anyio.to_thread.run_sync(lambda: asyncio.run(skip()))

@@ -7,18 +7,12 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import FRAME, Connect, flux, nova
+from conftest import FRAME, Connect, arrived, flux, nova
 
-from deepgram_stream_iter import Reconnect, StreamSession, StreamStats
+from deepgram_stream_iter import Reconnect, StreamStats
 from deepgram_stream_iter.testing import DeepgramServer, ServerConnection, messages
 
 SECOND = bytes(32_000)
-
-
-async def arrived(session: StreamSession, count: int) -> None:
-    """Wait until so many events have arrived, handed out or not."""
-    while session.stats.events < count:  # noqa: ASYNC110  (nobody tells)
-        await anyio.sleep(0.001)
 
 
 async def test_how_long_connecting_took(connect: Connect) -> None:
@@ -181,19 +175,18 @@ async def test_waits_after_the_end(connect: Connect) -> None:
         assert session.stats.wait_seconds_p50 >= 0.05
 
 
-async def test_a_subscription_counts_nothing(connect: Connect) -> None:
-    """The stats of the buffer and of the waits are those of the session's own iteration."""
-    async with DeepgramServer() as server:
-        async with connect(server, nova(), max_buffer_size=0) as session:
-            slow = session.subscribe(max_buffer_size=1, overflow="drop_oldest")
-            for number in range(3):
-                await (await server.connection()).send(messages.results(f"w{number}", start=float(number)))
-            await arrived(session, 3)
-            await anext(slow)
-            stats = session.stats
-            assert (stats.buffered, stats.buffered_max, stats.dropped, stats.wait_seconds_max) == (
-                0,
-                0,
-                0,
-                0.0,
-            )
+async def test_subscriptions_are_counted(connect: Connect) -> None:
+    """What waits, is dropped or is taken out counts for every consumer: where nobody iterates, there are only those."""
+    async with DeepgramServer() as server, connect(server, nova(), max_buffer_size=0) as session:
+        slow = session.subscribe(max_buffer_size=1, overflow="drop_oldest")
+        coalescing = session.subscribe(max_buffer_size=2)
+        for number in range(4):
+            await (await server.connection()).send(messages.results(f"w{number}", start=0.0))
+        await arrived(session, 4)
+        stats = session.stats
+        assert (stats.buffered, stats.buffered_max) == (2, 2)  # of the fullest buffer
+        assert (stats.dropped, stats.interims_coalesced) == (3, 2)
+        await anyio.sleep(0.05)  # the time is what is tested
+        await anext(slow)
+        await anext(coalescing)
+        assert session.stats.wait_seconds_p50 >= 0.05

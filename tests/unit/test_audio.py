@@ -102,7 +102,10 @@ def test_anything_bytes_like(piece: Any) -> None:
     assert all(type(frame) is bytes for frame in frames)
 
 
-@pytest.mark.parametrize("piece", [b"", bytearray(), array.array("h"), memoryview(b"ab")[:0]])
+@pytest.mark.parametrize(
+    "piece",
+    [b"", bytearray(), array.array("h"), memoryview(b"ab")[:0], (ctypes.c_int16 * 1 * 0)()],
+)
 def test_empty_pieces_give_no_frame(piece: Any) -> None:
     """An empty frame would end the stream, so an empty piece gives none."""
     assert list(FrameCutter(None, 100).cut(piece)) == []

@@ -44,7 +44,8 @@ def buffer(code: str, order: str = "<") -> memoryview:
     [
         *((encoding, b"ab") for encoding in ("linear16", "linear32", "mulaw", "opus", None)),
         *((encoding, bytearray(b"ab")) for encoding in ("linear16", "mulaw", None)),
-        ("linear16", memoryview(b"ab").cast("b")),
+        ("mulaw", memoryview(b"ab").cast("b")),
+        ("linear16", memoryview(b"ab").cast("B", (1, 2))),
         ("linear16", memoryview(b"ab").cast("c")),
         ("mulaw", ctypes.create_string_buffer(2)),
         ("linear16", array.array("h", [1])),
@@ -58,6 +59,13 @@ def buffer(code: str, order: str = "<") -> memoryview:
 def test_right_elements(encoding: str | None, audio: Any) -> None:
     """Bytes go with any encoding, and samples with their own."""
     checks(encoding=encoding).check(audio, is_head=True)
+
+
+def test_an_empty_block() -> None:
+    """A block of no samples, as an array of NumPy with a column for each channel, is no audio, and no error."""
+    block = memoryview((ctypes.c_int16 * 1 * 0)())
+    assert block.shape == (0, 1)
+    checks().check(block, is_head=True)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +89,8 @@ def test_right_elements(encoding: str | None, audio: Any) -> None:
         (None, array.array("h"), "an `encoding` says: connect with encoding='linear16' and the sample_rate"),
         (None, buffer("h", ">"), "connect with encoding='linear16' and the sample_rate, and send samples"),
         ("linear16", memoryview((ctypes.c_longdouble * 1)()), "is not"),
+        ("linear16", array.array("b", [1]), "int8 is not .*dtype='int16'"),
+        ("linear32", memoryview(b"a").cast("?"), "bool is not .*dtype='float32'"),
     ],
     ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
@@ -90,6 +100,47 @@ def test_wrong_elements(encoding: str | None, audio: Any, told: str) -> None:
         with pytest.raises(TypeError, match=told):
             checks(encoding=encoding).check(audio, is_head=is_head)
     checks(encoding=encoding).check(bytes(audio), is_head=True)
+
+
+def rows(count: int, columns: int, kind: Any = ctypes.c_int16) -> Any:
+    """Return an array of two dimensions."""
+    return (kind * columns * count)()
+
+
+@pytest.mark.parametrize(
+    ("query", "audio"),
+    [
+        ({}, rows(4, 1)),
+        ({}, rows(1, 4)),  # as it lies in memory, it is the same
+        ({"channels": "1"}, rows(4, 1)),
+        ({"channels": "2"}, rows(4, 2)),
+        ({"channels": "2"}, array.array("h", [1, 2, 3, 4])),  # interleaved
+        ({"encoding": "mulaw", "channels": "2"}, rows(4, 2, ctypes.c_uint8)),
+        ({"encoding": "linear16"}, rows(4, 2, ctypes.c_uint8)),  # bytes
+        ({}, rows(0, 2)),
+    ],
+)
+def test_right_channels(query: dict[str, str], audio: Any) -> None:
+    """An array of two dimensions has a column for each channel, and one of one dimension any number."""
+    checks(**query).check(audio, is_head=True)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "query", "audio", "told"),
+    [
+        ("v1", {}, rows(4, 2), r"2 channels, and the options say 1: .*channels=2.* samples\[:, 0\]"),
+        ("v1", {"channels": "2"}, rows(4, 1), r"1 channel, .* say 2: .*channels=1"),
+        ("v1", {"channels": "2"}, rows(2, 4), r"samples\.T"),
+        ("v1", {"encoding": "mulaw"}, rows(4, 2, ctypes.c_uint8), "2 channels"),
+        ("v2", {}, rows(4, 2), r"Flux takes one channel.* samples\[:, 0\]"),
+    ],
+)
+def test_wrong_channels(endpoint: str, query: dict[str, str], audio: Any, told: str) -> None:
+    """An array with another number of columns is refused, also in a later piece, with what to write instead."""
+    for is_head in (True, False):
+        with pytest.raises(ValueError, match=told):
+            checks(endpoint, **query).check(audio, is_head=is_head)
+    checks(endpoint, **query).check(bytes(audio), is_head=True)
 
 
 def test_linear32_of_flux() -> None:

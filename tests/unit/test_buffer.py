@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import traceback
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
@@ -135,10 +136,10 @@ def test_any_sequence_of_puts_and_gets(overflow: Overflow, steps: Steps, max_siz
                 else:
                     assert_waits(buffer.get())
                 assert buffer.size == len(inside) <= max_size
-            assert buffer.interims_coalesced == (len(lost) if overflow == "coalesce" else 0)
-            assert buffer.dropped == (len(lost) if overflow == "drop_oldest" else 0)
+            assert buffer.counts.interims_coalesced == (len(lost) if overflow == "coalesce" else 0)
+            assert buffer.counts.dropped == (len(lost) if overflow == "drop_oldest" else 0)
             assert overflow == "drop_oldest" or all(map(is_interim, lost))
-            assert buffer.size_max <= max_size
+            assert buffer.counts.size_max <= max_size
             buffer.close()
             left = drain(buffer)
         assert list(map(id, left)) == list(map(id, inside))
@@ -177,7 +178,7 @@ async def test_which_interims_go(events: list[AnyStreamEvent], kept: list[int]) 
         assert not buffer.is_full
         buffer.close()
         assert list(map(id, drain(buffer))) == [id(events[position]) for position in kept]
-        assert (buffer.interims_coalesced, buffer.dropped, buffer.size_max) == (1, 0, 2)
+        assert (buffer.counts.interims_coalesced, buffer.counts.dropped, buffer.counts.size_max) == (1, 0, 2)
 
 
 async def test_a_superseded_interim_is_handed_out_while_there_is_room() -> None:
@@ -190,7 +191,7 @@ async def test_a_superseded_interim_is_handed_out_while_there_is_room() -> None:
         assert take(buffer) == interim(2)
         for start in (4, 5):
             buffer.put(interim(start))  # which costs the one of 3
-        assert buffer.interims_coalesced == 2
+        assert buffer.counts.interims_coalesced == 2
         buffer.close()
         assert drain(buffer) == [interim(2), interim(4), interim(5)]
 
@@ -317,7 +318,7 @@ async def test_who_waits_for_room_goes_on(
     waiting = asyncio.create_task(buffer.wait_for_room())
     await checkpoint()
     assert not waiting.done()
-    assert buffer.size == buffer.size_max == 1
+    assert buffer.size == buffer.counts.size_max == 1
     release(buffer)
     await waiting
     if release is not EventBuffer.close:
@@ -332,7 +333,7 @@ async def test_an_unbound_buffer_grows() -> None:
         for event in (ONE, TWO, THREE):
             buffer.put(event)
         assert not buffer.is_full
-        assert buffer.size == buffer.size_max == 3
+        assert buffer.size == buffer.counts.size_max == 3
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "error"])
@@ -342,7 +343,9 @@ async def test_policies_that_drop_or_raise_go_on(overflow: Overflow) -> None:
         buffer.stop_pausing()
         buffer.put(ONE)
         buffer.put(TWO)
-        assert (buffer.dropped, buffer.is_full) == ((1, False) if overflow == "drop_oldest" else (0, True))
+        assert (buffer.counts.dropped, buffer.is_full) == (
+            (1, False) if overflow == "drop_oldest" else (0, True)
+        )
 
 
 async def test_waiting_takes_no_longer_than_allowed() -> None:
@@ -416,3 +419,25 @@ async def test_room_in_the_tick_of_the_time_out() -> None:
         while loop.time() <= due:
             pass  # the loop is busy until both are due, and runs both in one tick
         await waiting
+
+
+async def test_the_error_of_the_end_again_and_again() -> None:
+    """Its traceback does not grow, and goes on showing where the error comes from."""
+
+    def fail() -> None:
+        raise LookupError("of a source")
+
+    shown: list[list[str]] = []
+    with a_buffer(1) as buffer:
+        try:
+            fail()
+        except LookupError as error:
+            buffer.close(error)
+        for _ in range(3):
+            with pytest.raises(LookupError) as caught:
+                await buffer.get()
+            shown.append([frame.name for frame in traceback.extract_tb(caught.value.__traceback__)])
+            with pytest.raises(LookupError):
+                buffer.take_rest()
+    assert shown[0] == shown[1] == shown[2]
+    assert shown[0][-1] == "fail"

@@ -171,6 +171,14 @@ def test_forms_of_audio_that_are_not_documented(form: dict[str, Any], told: str)
         make(**{"model": "nova-3", **form})
 
 
+def test_a_mapping_is_no_value() -> None:
+    """Its values would be lost; only `extra` itself may be one."""
+    with pytest.raises(TypeError, match="a mapping"):
+        make(model="nova-3", keywords={"hello": 2})
+    with pytest.raises(TypeError, match="a mapping"):
+        make(model="nova-3", extra={"new": {"a": 1}})
+
+
 def test_both_kinds_of_extra() -> None:
     """A mapping holds options by name, None left out; strings are Deepgram's own `extra`."""
     given = StreamingOptions(model="nova-3", extra={"new": True, "absent": None})
@@ -252,6 +260,7 @@ def test_options_travel(duplicate: Callable[[StreamingOptions], StreamingOptions
             for value in (0, -1.0, float("nan"))
         ),
         {"max_buffer_size": -1},
+        {"max_buffer_size": True},
         {"overflow": "block"},
         {"keepalive_seconds": 10},
         {"keepalive_seconds": float("inf")},

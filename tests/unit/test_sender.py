@@ -16,15 +16,16 @@ from deepgram_stream_iter._inbound.buffer import EventBuffer
 from deepgram_stream_iter._inbound.inbox import Inbox
 from deepgram_stream_iter._log import Log
 from deepgram_stream_iter._outbound.sender import AudioSender
+from deepgram_stream_iter._outbound.unsent import Unsent
 
 
 def a_sender(send: Callable[[bytes], Awaitable[None]]) -> AudioSender:
     """Make a sender of opaque audio, whose inbox keeps nothing."""
-    outbox: Any = SimpleNamespace(send=send, bytes_taken=0)
+    outbox: Any = SimpleNamespace(send=send, bytes_taken=0, unsent=Unsent(5.0))
     connection: Any = SimpleNamespace(format=None, adapter=SimpleNamespace(endpoint="v1", query={}))
     buffer = EventBuffer(0, "drop_oldest", 1, Log("test"))
     buffer.close()
-    return AudioSender(outbox, connection, Inbox(buffer, Log("test")), 5.0)
+    return AudioSender(outbox, connection, Inbox(buffer, Log("test")))
 
 
 @pytest.mark.parametrize("sources", [[[b"frame"] * 40], [b"frame"] * 40], ids=["one", "many"])

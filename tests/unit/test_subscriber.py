@@ -76,7 +76,7 @@ def test_no_final_is_lost(overflow: Overflow, steps: Sequence[AnyStreamEvent | N
                 assert all(one is other for one, other in zip(taken, offered, strict=True))
             kept = [event for event in offered if not is_interim(event)]
             assert [event for event in taken if not is_interim(event)] == kept
-            assert subscriber.buffer.dropped == 0
+            assert subscriber.buffer.counts.dropped == 0
 
     asyncio.run(run())
 

@@ -10,6 +10,7 @@ from conftest import any_client, nova
 import deepgram_stream_iter
 from deepgram_stream_iter import StreamSession, sync
 from deepgram_stream_iter._session.feed import Feed
+from deepgram_stream_iter._settings import BufferSettings
 
 ONLY_ASYNC = {
     "aclose",  # close()
@@ -48,6 +49,19 @@ def test_the_same_parameters(name: str) -> None:
     if not isinstance(one, property):
         assert parameters(other) == [each for each in parameters(one) if (name, each.name) not in NEEDLESS]
         assert not inspect.iscoroutinefunction(other)
+
+
+@pytest.mark.parametrize("session", [StreamSession, sync.StreamSession])
+def test_the_settings_of_a_subscription(session: type) -> None:
+    """Who asks for help sees them with their defaults, which are those of stream(); a misspelt one names `subscribe()`."""
+    subscribe = public(session)["subscribe"]
+    settings = {each.name: each.default for each in parameters(subscribe) if each.kind is each.KEYWORD_ONLY}
+    assert settings.keys() == BufferSettings.__annotations__.keys()
+    of_stream = {each.name: each.default for each in parameters(deepgram_stream_iter.stream)}
+    assert settings == {name: of_stream[name] for name in settings}
+    assert callable(subscribe)
+    with pytest.raises(TypeError, match=r"subscribe\(\).*'max_bufer_size'"):
+        subscribe(object(), max_bufer_size=3)
 
 
 def test_the_same_settings() -> None:
