@@ -126,7 +126,7 @@ class Sending(SessionBase):
         entered.life.outbox.check_open()
         if self._feed is not None and self._feed.is_running:
             raise RuntimeError(
-                "another source is being fed: `await` what feed() returned before the next one, or mix them yourself"
+                "another source is being fed: wait() for what feed() returned before the next one, or mix them yourself"
             )
         sender, pacer = self._sender, self._sender.pacer(pace)
         sender.check(source, in_thread=in_thread)

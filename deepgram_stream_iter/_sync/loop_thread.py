@@ -112,6 +112,7 @@ class LoopLease:
     def abandon(self) -> None:
         """End the lease in a process that was forked off, in which nobody runs the loop."""
         self._is_ended = True
+        _abandoned.append(self)
 
     def _release(self) -> None:
         self._release_calls()
@@ -179,6 +180,8 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Fu
     return called
 
 
+_abandoned: list[LoopLease] = []
+"""Kept, because a loop of anyio that is garbage waits for its thread, which is not in this process."""
 _here = threading.local()
 _provider = BlockingPortalProvider()
 

@@ -12,8 +12,10 @@ import contextlib
 import os
 import threading
 import time
+import warnings
+from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from deepgram_stream_iter._sync.engine import NOT_ENTERED, Engine
 from deepgram_stream_iter._sync.handlers import INSTEAD
@@ -25,6 +27,9 @@ from deepgram_stream_iter._sync.loop_thread import (
     runs_a_loop,
 )
 from deepgram_stream_iter._sync.waiting import Mark, wait_for
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _AT_ONCE_SECONDS = 2.0
 """The longest that leaving waits for a session that is closed at once; that goes on all the same."""
@@ -65,6 +70,21 @@ class Running:
                 raise self.ended() from None
             raise
 
+    def ask(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call in the loop what only a session that was not left can answer, see `LoopLease.call`."""
+        try:
+            return self.lease.call(function, *args, **kwargs)
+        except LoopReleased:
+            raise self.ended() from None
+
+    def check_not_left(self) -> None:
+        """Refuse what no loop would be asked about: a process that was forked off has the session, and not its loop.
+
+        :raises Exception: what `ended()` returns.
+        """
+        if self.is_left:
+            raise self.ended()
+
     def check_waiting(self) -> None:
         """Refuse to wait for the server where that is for ever.
 
@@ -95,6 +115,11 @@ class Running:
             pass  # another thread has left it meanwhile
         finally:
             self._leave_at_once()
+
+    def warn(self, *, source: object) -> None:
+        """Warn that nobody has left the session, see `warnings.warn`."""
+        text = f"unclosed {self._engine!r}: use `with`, or close() it"
+        warnings.warn(text, ResourceWarning, source=source, stacklevel=2)
 
     def drop(self) -> None:
         """Close the session at once, and wait for nothing. Takes no lock, see `LoopLease.call_soon`."""
@@ -180,10 +205,15 @@ def _close_all() -> None:
     """Close what is open when Python exits: the main thread has ended, and daemon threads are about to be stopped."""
     deadline = time.monotonic() + _AT_ONCE_SECONDS
     left = tuple(_open)
-    for running in left:
-        running.drop()
-    for running in left:
-        running.wait_closed(max(0.0, deadline - time.monotonic()))
+    unclosed = [running for running in left if not running.is_left]
+    try:
+        for running in unclosed:
+            running.warn(source=running)
+    finally:
+        for running in left:
+            running.drop()
+        for running in left:
+            running.wait_closed(max(0.0, deadline - time.monotonic()))
 
 
 def _forget_all() -> None:

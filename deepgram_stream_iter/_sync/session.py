@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from deepgram_stream_iter._adapters._protocol import LiveConnection
 from deepgram_stream_iter._audio.sources import AudioSource, check_source, is_buffer, is_plain_iterable
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=StreamEvent)
 F = TypeVar("F", bound=StreamEvent)
 G = TypeVar("G", bound=StreamEvent)
-P = ParamSpec("P")
-T = TypeVar("T")
+
+_FOR_ASYNC_WITH = "`async with` and `async for` are for that of deepgram_stream_iter.stream()"
 
 
 class StreamSession:
@@ -87,11 +87,20 @@ class StreamSession:
             return
         # This may run in any thread, and while that holds any lock.
         try:
-            warnings.warn(
-                f"unclosed {self!r}: use `with`, or close() it", ResourceWarning, source=self, stacklevel=1
-            )
+            running.warn(source=self)
         finally:
             running.drop()
+
+    # By mistake
+
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError(f"this session is entered with `with`; {_FOR_ASYNC_WITH}")
+
+    async def __aexit__(self, *_: object) -> NoReturn:
+        raise TypeError(f"this session is left by `with`; {_FOR_ASYNC_WITH}")
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError(f"this session is iterated with `for`; {_FOR_ASYNC_WITH}")
 
     # What is received
 
@@ -157,7 +166,7 @@ class StreamSession:
             raise RuntimeError(NOT_ENTERED)
         settings = (max_buffer_size, overflow, overflow_timeout_seconds)
         try:
-            subscribed = self._call(self._engine.start_subscription, kinds, *settings)
+            subscribed = self._entered.lease.call(self._engine.start_subscription, kinds, *settings)
         except LoopReleased:
             subscribed = self._engine.subscribe_to_the_end(kinds, *settings)
         return Subscription(self._running, subscribed)
@@ -178,25 +187,25 @@ class StreamSession:
         """Send audio, see `StreamSession.send`; an iterable is iterated in the calling thread, and may block."""
         check_source(audio)
         if not is_plain_iterable(audio):
-            self._ask(self._engine.send, audio, pace=pace)
+            self._entered.ask(self._engine.send, audio, pace=pace)
             return
-        self._ask(self._engine.send, (), pace=pace)  # is refused before the first piece is taken
+        self._entered.ask(self._engine.send, (), pace=pace)  # is refused before the first piece is taken
         is_head = True
         for piece in audio:
             # In a list it is checked as the head of a source, and refused where it is no audio.
-            self._ask(self._engine.send, piece if is_buffer(piece) and not is_head else [piece], pace=pace)
+            self._entered.ask(
+                self._engine.send, piece if is_buffer(piece) and not is_head else [piece], pace=pace
+            )
             is_head = is_head and not memoryview(piece).nbytes
 
     def send_nowait(self, audio: Buffer) -> None:
         """Send a piece of audio from any thread or audio callback; see `StreamSession.send_nowait`."""
-        if self._running is None:
-            raise RuntimeError(NOT_ENTERED)
+        self._entered.check_not_left()
         self._engine.send_nowait(audio)
 
     def skip(self, seconds: float) -> None:
         """Count audio that is left out here, without waiting; see `StreamSession.skip`."""
-        if self._running is None:
-            raise RuntimeError(NOT_ENTERED)
+        self._entered.check_not_left()
         self._engine.skip(seconds)
 
     def feed(
@@ -208,44 +217,40 @@ class StreamSession:
         on_error: OnError = "raise",
     ) -> Feed:
         """Send a source in the background, see `StreamSession.feed`; an iterable runs in a thread of its own, and may block."""
-        if self._running is None:
-            raise RuntimeError(NOT_ENTERED)
-        fed = self._ask(self._engine.start_feed, source, pace=pace, finish=finish, on_error=on_error)
-        return Feed(self._running, fed)
+        fed = self._entered.ask(self._engine.start_feed, source, pace=pace, finish=finish, on_error=on_error)
+        return Feed(self._entered, fed)
 
     def finalize(self, timeout_seconds: float = 2.0) -> TranscriptEvent | None:
         """Have Deepgram flush what it has heard (v1); see `StreamSession.finalize`."""
-        self._check_waiting()
-        return self._ask(self._engine.finalize, timeout_seconds)
+        self._entered.check_waiting()
+        return self._entered.ask(self._engine.finalize, timeout_seconds)
 
     def configure(self, **changes: object) -> ConfiguredEvent:
         """Change settings of the running stream; see `StreamSession.configure`."""
-        self._check_waiting()
-        return self._ask(self._engine.configure, **changes)
+        self._entered.check_waiting()
+        return self._entered.ask(self._engine.configure, **changes)
 
     def keep_alive(self) -> None:
         """Send a KeepAlive now (v1); see `StreamSession.keep_alive`."""
-        self._ask(self._engine.keep_alive)
+        self._entered.ask(self._engine.keep_alive)
 
     def force_end_turn(self) -> None:
         """End the open turn now (Flux); see `StreamSession.force_end_turn`."""
-        self._ask(self._engine.force_end_turn)
+        self._entered.ask(self._engine.force_end_turn)
 
     def finish(self) -> CloseInfo:
         """End the stream in order, and wait until the server has closed; see `StreamSession.finish`."""
-        self._check_waiting()
-        try:
-            return self._call(self._engine.finish)
-        except LoopReleased:
-            return self._engine.over().info
+        self._entered.check_waiting()
+        with contextlib.suppress(LoopReleased):
+            return self._entered.lease.call(self._engine.finish)
+        return self._engine.over().info
 
     def wait_closed(self) -> CloseInfo:
         """Wait until the stream has ended; see `StreamSession.wait_closed`."""
-        self._check_waiting()
-        try:
-            return self._call(self._engine.wait_closed)
-        except LoopReleased:
-            over = self._engine.over()
+        self._entered.check_waiting()
+        with contextlib.suppress(LoopReleased):
+            return self._entered.lease.call(self._engine.wait_closed)
+        over = self._engine.over()
         if over.error is not None:
             raise over.error
         return over.info
@@ -282,19 +287,8 @@ class StreamSession:
         pending = self._consumer.pending if self._consumer is not None else 0
         return dataclasses.replace(stats, buffered=stats.buffered + pending)
 
-    def _check_waiting(self) -> None:
-        """Refuse what waits for the server in a handler of the SDK, which reads nothing meanwhile."""
-        if self._running is not None:
-            self._running.check_waiting()
-
-    def _ask(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call in the loop what only a session that was not left can answer."""
-        try:
-            return self._call(function, *args, **kwargs)
-        except LoopReleased:
-            raise self._engine.ended() from None
-
-    def _call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    @property
+    def _entered(self) -> Running:
         if self._running is None:
             raise RuntimeError(NOT_ENTERED)
-        return self._running.lease.call(function, *args, **kwargs)
+        return self._running

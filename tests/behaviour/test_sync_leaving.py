@@ -420,7 +420,7 @@ async def test_interrupted_at_any_line_of_entering(kind: str) -> None:
 
 
 async def test_the_interpreter_exits_with_a_session_open(kind: str) -> None:
-    """A main thread that ends without leaving closes the session, and does not hang."""
+    """A main thread that ends without leaving closes the session, warns, and does not hang."""
     body = """
         s = session().open()
         next(s)
@@ -430,7 +430,8 @@ async def test_the_interpreter_exits_with_a_session_open(kind: str) -> None:
         code, _, err = await program.ends()
         await is_closed(connection)
         assert connection.close_code == 1000
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.count("ResourceWarning: unclosed <StreamSession 'stream-1': live") == 1
 
 
 async def test_the_interpreter_exits_with_a_thread_inside(kind: str) -> None:
@@ -450,7 +451,8 @@ async def test_the_interpreter_exits_with_a_thread_inside(kind: str) -> None:
         code, _, err = await program.ends()
         await is_closed(connection)
         assert connection.close_code == 1000
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.count("ResourceWarning: unclosed <StreamSession 'stream-1': live") == 1
 
 
 async def test_the_interpreter_exits_on_a_server_that_hangs(kind: str) -> None:
@@ -540,6 +542,28 @@ async def test_a_loop_that_is_ended_by_the_application(kind: str) -> None:
     assert code == 0, err
 
 
+async def test_a_loop_that_is_ended_while_entering(kind: str) -> None:
+    """A function that ends the thread of the loop ends the entering with a public error, and the next one has a loop."""
+    body = """
+        from deepgram_stream_iter import SessionClosed
+
+        async def authorization():
+            sys.exit(1)
+
+        try:
+            session(authorization=authorization).open()
+        except (SessionClosed, SystemExit):
+            say("closed")
+        with session() as s:
+            say(s.finish().drained)
+    """
+    async with DeepgramServer() as server, running(server, kind, body) as program:
+        await program.said("closed")
+        await program.said("True")
+        code, _, err = await program.ends()
+    assert code == 0, err
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 async def test_forked(kind: str) -> None:
     """A process that is forked off has a loop of its own, and neither uses nor ends the session of its parent."""
@@ -550,20 +574,25 @@ async def test_forked(kind: str) -> None:
         next(s)
         child = os.fork()
         if not child:
-            try:
-                s.send(FRAME)
-            except SessionClosed:
-                del s
+            refused = 0
+            for call in (lambda: s.send(FRAME), lambda: s.send_nowait(FRAME), lambda: s.skip(1.0), lambda: next(s)):
+                try:
+                    call()
+                except SessionClosed:
+                    refused += 1
+            if refused == 4:
+                del s, call
                 gc.collect()
                 with session() as s:
                     os._exit(5 if s.finish().drained else 6)
+            os._exit(7)
         say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         say(s.finish().drained)
         s.close()
     """
     async with DeepgramServer(script=SCRIPT) as server, running(server, kind, body) as program:
         code, out, err = await program.ends()
-    assert (code, out.split()) == (0, ["5", "True"]), err
+    assert (code, out.split(), err) == (0, ["5", "True"], "")
 
 
 async def test_an_executor_that_hangs(kind: str) -> None:

@@ -888,8 +888,14 @@ async def test_refused_by_the_server(kind: str) -> None:
             assert loop_threads() == []
             with pytest.raises(RuntimeError, match="entered once"):
                 session.open()
-            with pytest.raises((SessionClosed, ConnectError)):
-                session.send(FRAME)
+            calls: list[Callable[[], object]] = [
+                partial(session.send, FRAME),
+                partial(next, session),
+                partial(next, session.utterances()),
+            ]
+            for call in calls:
+                with pytest.raises((SessionClosed, ConnectError)):
+                    call()
             session.close()
 
         await threaded(program)
@@ -961,6 +967,18 @@ async def test_an_exception_of_the_body_is_not_chained(kind: str) -> None:
         connection = await server.connection()
         await connection.wait_closed()
         assert connection.controls == []
+
+
+async def test_async_with_on_a_sync_session(kind: str) -> None:
+    """`async with` and `async for` on a sync session name the async ones."""
+    async with DeepgramServer() as server:
+        session: Any = make(server, kind, nova())
+        with pytest.raises(TypeError, match=r"deepgram_stream_iter\.stream\(\)"):
+            async with session:
+                pass
+        with pytest.raises(TypeError, match=r"deepgram_stream_iter\.stream\(\)"):
+            async for _ in session:
+                pass
 
 
 async def test_the_wrong_kind_of_with(kind: str) -> None:
