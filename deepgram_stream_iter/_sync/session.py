@@ -282,10 +282,14 @@ class StreamSession:
 
     @property
     def stats(self) -> StreamStats:
-        """What the session has done so far."""
+        """What the session has done so far.
+
+        The waits end when the iterating thread fetches the events, all that wait at once, and not with each one's turn.
+        """
         stats = self._engine.stats
         pending = self._consumer.pending if self._consumer is not None else 0
-        return dataclasses.replace(stats, buffered=stats.buffered + pending)
+        buffered = stats.buffered + pending
+        return dataclasses.replace(stats, buffered=buffered, buffered_max=max(stats.buffered_max, buffered))
 
     @property
     def _entered(self) -> Running:
