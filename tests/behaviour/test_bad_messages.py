@@ -83,9 +83,9 @@ async def test_fields_missing_null_or_of_a_wrong_type_at_any_depth(
         DeepgramServer(script=script) as server,
         connect(server, options, finish_timeout_seconds=1.0) as session,
     ):
-        session.feed([])
         events: list[AnyStreamEvent] = []
         try:
+            session.feed([])  # which an end that has come by now refuses
             async for event in session:
                 events.append(event)  # noqa: PERF401  (those before an error count)
         except ConnectionLost:

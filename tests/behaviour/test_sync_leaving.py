@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="another kind of
 
 BOUND_SECONDS = 6.0
 """Two seconds to leave, and what a busy machine takes to end a process; to wait for the server would take 12."""
+MANY_SECONDS = 50.0
+"""A program that is interrupted at each of hundreds of lines does its work that often."""
 PRELUDE = """
 import gc, inspect, os, signal, sys, threading, time
 import deepgram
@@ -127,9 +129,9 @@ class Program:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
-    async def ends(self) -> tuple[int | None, str, str]:
+    async def ends(self, within_seconds: float = BOUND_SECONDS) -> tuple[int | None, str, str]:
         """Wait until it ends, for as long as leaving may take; return its exit code, and what else it said."""
-        out, err = await asyncio.wait_for(self._process.communicate(), BOUND_SECONDS)
+        out, err = await asyncio.wait_for(self._process.communicate(), within_seconds)
         return self._process.returncode, out.decode(), err.decode()
 
 
@@ -304,7 +306,7 @@ async def test_interrupted_at_any_line(kind: str) -> None:
         say(left())
     """
     async with DeepgramServer(script=SCRIPT) as server, running(server, kind, body) as program:
-        code, out, err = await program.ends()
+        code, out, err = await program.ends(MANY_SECONDS)
     assert (code, out.strip()) == (0, "[]"), err
 
 
@@ -328,7 +330,7 @@ async def test_iterated_on_after_an_interrupt_at_any_line(kind: str) -> None:
     """
     script = [messages.results("one", start=float(n), is_final=True, speech_final=True) for n in range(1000)]
     async with DeepgramServer(script=script) as server, running(server, kind, body) as program:
-        code, out, err = await program.ends()
+        code, out, err = await program.ends(MANY_SECONDS)
     assert (code, out.strip()) == (0, "[]"), err
 
 
@@ -410,7 +412,7 @@ async def test_interrupted_at_any_line_of_entering(kind: str) -> None:
     """
     async with DeepgramServer() as server, running(server, kind, body) as program:
         await program.said("[]")
-        code, _, _ = await program.ends()
+        code, _, _ = await program.ends(MANY_SECONDS)
         for connection in server.connections:
             await is_closed(connection)
     assert code == 0
