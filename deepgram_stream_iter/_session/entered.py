@@ -53,6 +53,14 @@ class Entered:
         is_the_end = error is life.sources.error or (life.over is not None and error is life.over.error)
         self.is_error_seen |= is_lost or is_the_end
 
+    def check_open(self) -> None:
+        """Refuse to send on a stream that has ended, or is about to; the application sees its error by that.
+
+        :raises SessionClosed: :raises DeepgramStreamError: as `Outbox.check_open` does.
+        """
+        with self.noting_errors():
+            self.life.outbox.check_open()
+
     @contextmanager
     def noting_errors(self) -> Generator[None]:
         """Note an error that leaves a block. This takes 1 us, so what is called for every frame notes by itself."""

@@ -74,7 +74,7 @@ class Sending(SessionBase):
         entered = self._entered
         if not is_buffer(audio):
             raise TypeError(f"send_nowait() takes one bytes-like piece of audio, not {type(audio).__name__}")
-        entered.life.outbox.check_open()
+        entered.check_open()
         self._sender.put(audio)
         entered.call_soon(self._send_unsent)
 
@@ -91,7 +91,7 @@ class Sending(SessionBase):
         """
         entered = self._entered
         check_number("seconds", seconds, most=DAY_SECONDS)
-        entered.life.outbox.check_open()
+        entered.check_open()
         self._sender.skip(seconds)
         entered.call_soon(self._send_unsent)
         return _Sent(self._wait_for_unsent)
@@ -123,7 +123,7 @@ class Sending(SessionBase):
         entered = self._entered_here()
         if on_error not in get_args(OnError):
             raise ValueError(f"on_error must be one of {get_args(OnError)}, not {on_error!r}")
-        entered.life.outbox.check_open()
+        entered.check_open()
         if self._feed is not None and self._feed.is_running:
             raise RuntimeError(
                 "another source is being fed: wait() for what feed() returned before the next one, or mix them yourself"
@@ -167,7 +167,7 @@ class Sending(SessionBase):
         if not changes:
             raise ValueError("configure() needs a change, such as keyterms=[...]")
         entered = self._entered_here()
-        entered.life.outbox.check_open()
+        entered.check_open()
         adapter = self._connection.adapter
         if not adapter.can_configure:
             raise RuntimeError(
@@ -263,7 +263,7 @@ class Sending(SessionBase):
 
     def _only_on(self, endpoint: str, kind: str, instead: str) -> Entered:
         entered = self._entered_here()
-        entered.life.outbox.check_open()
+        entered.check_open()
         there = self._connection.adapter.endpoint
         if there == "other":
             raise RuntimeError(f"this socket is not for transcripts and has no {kind}")

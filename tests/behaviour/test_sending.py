@@ -17,6 +17,7 @@ from conftest import (
     Connect,
     cancels_its_source,
     emitter_only,
+    ended,
     flux,
     nova,
     orders_tasks,
@@ -25,6 +26,7 @@ from conftest import (
 
 from deepgram_stream_iter import (
     ConfigureError,
+    ConnectionLost,
     SessionClosed,
     StreamEvent,
     StreamingOptions,
@@ -393,3 +395,17 @@ async def test_force_end_turn(connect: Connect) -> None:
         events = [await anext(session), await anext(session)]
         assert isinstance(events[1], StreamEvent.Warning)
         assert events[1].description or SDK < (7,)  # those before drop it
+
+
+@pytest.mark.parametrize("name", ["send", "send_nowait", "skip", "feed", "finalize", "keep_alive"])
+async def test_a_call_that_tells_of_the_loss(connect: Connect, name: str) -> None:
+    """Whoever is told of the loss by any call is not told again by the exit."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.close(1011, "gone")
+
+    given: dict[str, list[Any]] = {"send": [FRAME], "send_nowait": [FRAME], "feed": [[FRAME]], "skip": [1.0]}
+    async with DeepgramServer(script=script) as server, connect(server, nova()) as session:
+        await ended(session)
+        with pytest.raises(ConnectionLost, match="1011 gone"):
+            await getattr(session, name)(*given.get(name, []))
