@@ -13,7 +13,7 @@ from flask_socketio import SocketIO
 
 from deepgram_stream_iter.sync import stream
 
-OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "linear16", "sample_rate": 16000}
+OPTIONS: Any = {"model": "nova-3", "interim_results": "true", "encoding": "linear16", "sample_rate": 16000}
 app = Flask(__name__)
 # Without async_handlers=False each piece of audio would be handled in a thread of its own, in any order.
 socketio = SocketIO(app, async_mode="threading", async_handlers=False, cors_allowed_origins="*")

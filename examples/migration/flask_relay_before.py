@@ -11,7 +11,7 @@ from deepgram.environment import DeepgramClientEnvironment
 from flask import Flask, request
 from flask_socketio import SocketIO
 
-OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "linear16", "sample_rate": 16000}
+OPTIONS: Any = {"model": "nova-3", "interim_results": "true", "encoding": "linear16", "sample_rate": 16000}
 app = Flask(__name__)
 # Without async_handlers=False each piece of audio would be handled in a thread of its own, in any order.
 socketio = SocketIO(app, async_mode="threading", async_handlers=False, cors_allowed_origins="*")

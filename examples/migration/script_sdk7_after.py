@@ -13,7 +13,7 @@ from deepgram.environment import DeepgramClientEnvironment
 
 from deepgram_stream_iter.sync import stream
 
-OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "linear16", "sample_rate": 16000}
+OPTIONS: Any = {"model": "nova-3", "interim_results": "true", "encoding": "linear16", "sample_rate": 16000}
 
 
 def on_message(message: Any) -> None:

@@ -12,7 +12,7 @@ from deepgram import DeepgramClient
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
 
-OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "linear16", "sample_rate": 16000}
+OPTIONS: Any = {"model": "nova-3", "interim_results": "true", "encoding": "linear16", "sample_rate": 16000}
 
 
 def on_message(message: Any) -> None:

@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from deepgram_stream_iter import stream
 
-OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "mulaw", "sample_rate": 8000}
+OPTIONS: Any = {"model": "nova-3", "interim_results": "true", "encoding": "mulaw", "sample_rate": 8000}
 
 
 def on_message(message: Any) -> None:

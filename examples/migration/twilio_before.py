@@ -15,7 +15,7 @@ from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
 from websockets.asyncio.server import ServerConnection, serve
 
-OPTIONS: Any = {"model": "nova-3", "interim_results": True, "encoding": "mulaw", "sample_rate": 8000}
+OPTIONS: Any = {"model": "nova-3", "interim_results": "true", "encoding": "mulaw", "sample_rate": 8000}
 
 
 def on_message(message: Any) -> None:
