@@ -159,7 +159,7 @@ class AudioSender:
         before = self._clock.bytes_sent
         try:
             await self._send_frames(piece)
-        except BaseException as error:
+        except BaseException as error:  # cancelled, too: what was taken is sent, or told as lost
             self._unsent.put_back(piece[self._clock.bytes_sent - before :])
             if not isinstance(error, DeepgramStreamError):
                 raise

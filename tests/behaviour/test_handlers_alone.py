@@ -545,12 +545,19 @@ async def test_aclose_after_a_failed_open(connect: Connect) -> None:
             await session.send(FRAME)
 
 
-async def test_aclose_while_it_is_being_opened(connect: Connect) -> None:
+async def test_aclose_while_it_is_being_opened(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop() that comes while start() still waits for the server closes: open() is a RuntimeError, and nothing is left."""
+    asked, admit = asyncio.Event(), DeepgramServer._admit
+
+    async def admit_later(server: DeepgramServer, *request: Any) -> Any:
+        asked.set()
+        return await admit(server, *request)
+
+    monkeypatch.setattr(DeepgramServer, "_admit", admit_later)
     async with DeepgramServer(faults=Faults(hang_handshake=True)) as server:
         session = connect(server, nova())
         opening = asyncio.create_task(session.open())
-        await anyio.sleep(0.05)  # in which the handshake begins
+        await asked.wait()
         await session.aclose()
         with pytest.raises(RuntimeError, match="closed while it was being entered"):
             await opening

@@ -630,9 +630,8 @@ async def test_a_send_that_was_cancelled_is_counted(connect: Connect) -> None:
         async with connect(server, nova(**LOUD)) as session:
             served = await server.connection()
             async with stuck(session, served) as sending:
-                await anyio.sleep(
-                    0.2
-                )  # there is nothing to wait for: the socket is full when nothing happens any more
+                # There is nothing to wait for: the socket is full when nothing happens any more.
+                await anyio.sleep(0.2)
                 sending.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await sending
